@@ -1,0 +1,61 @@
+r"""The answer, by mathematical value: `0.5` is `\frac{1}{2}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rewards.answers import Locator, extract
+from rewards.equality import same_value
+from rewards.errors import ConfigError
+from rewards.function import reward
+
+
+def _check_limits(max_length: int, timeout: float, **_: Any) -> None:
+    if max_length < 1 or not timeout > 0:
+        raise ConfigError(
+            f"reward 'math': max_length={max_length}, timeout={timeout}; expected both above 0."
+        )
+
+
+@reward("math", range=(0.0, 1.0), check=_check_limits)
+def math_value(
+    completions: list[str],
+    answer: list[Any],
+    how: Locator = "boxed",
+    max_length: int = 1000,
+    timeout: float = 5.0,
+    **_: Any,
+) -> list[float | None]:
+    r"""1 where the answer found in the completion equals the gold answer in value, else 0.
+
+    Equality is math-verify's, which runs in a process of its own and under a limit: an answer such
+    as `9^{9^{9^9}}` would otherwise keep the trainer busy for ever, in any thread.
+
+    Args:
+        completions: B texts.
+        answer: B gold answers: LaTeX or a plain number, bare, between `$` or in a `\boxed{}` (of a
+            whole solution). A row whose gold math-verify cannot read as an expression cannot be
+            scored: None, whatever the completion says; so is one whose gold is None.
+        how: where to look; see `rewards.answers`.
+        max_length: a longer answer, in characters, is wrong unread.
+        timeout: processor seconds for one comparison; an answer that takes longer is wrong.
+
+    Returns:
+        B values of 0, 1 or None.
+
+    Source: math-verify (huggingface/Math-Verify). TRL's `accuracy_reward` has the same rule for
+    unreadable golds; its time-out works in the main thread only.
+    """
+    values: list[float | None] = []
+    for text, gold in zip(completions, answer, strict=True):
+        found = extract(text, how)
+        if found is None or len(found) > max_length:
+            found = ""  # not an expression, so right for no gold; the gold is still looked at
+        verdict = None if gold is None else same_value(_bare(str(gold)), _bare(found), timeout)
+        values.append(None if verdict is None else float(verdict))
+    return values
+
+
+def _bare(text: str) -> str:
+    r"""Without a `\boxed{}` and dollar signs around the expression."""
+    return (extract(text, "boxed") or text).strip().strip("$").strip()

@@ -1,0 +1,21 @@
+import pytest
+
+from rewards import errors
+from rewards.errors import CheckpointError, ConfigError, RewardError, RlconfError, TopologyError
+
+
+@pytest.mark.parametrize(
+    ("error", "stdlib"),
+    [
+        (ConfigError, ValueError),
+        (RewardError, ValueError),
+        (CheckpointError, RuntimeError),
+        (TopologyError, RuntimeError),
+    ],
+)
+def test_each_error_is_ours_and_a_stdlib_type(
+    error: type[RlconfError], stdlib: type[Exception]
+) -> None:
+    assert issubclass(error, RlconfError)
+    assert issubclass(error, stdlib)
+    assert f"| `{error.__name__}`" in str(errors.__doc__)  # the table at the head of the file

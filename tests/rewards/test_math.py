@@ -1,0 +1,45 @@
+import pytest
+
+from rewards import get
+from rewards.errors import ConfigError
+
+math_reward = get("math")
+
+
+@pytest.mark.parametrize(
+    "gold",
+    ["7", r"\frac{1}{2}", r"$\frac{1}{2}$", "(3,4]", r"x^2+1", r"\text{east}", r"so \boxed{7}.", 7],
+)
+def test_the_gold_answer_gets_full_marks(gold: str | int) -> None:
+    text = str(gold) if r"\boxed" in str(gold) else rf"so \boxed{{{gold}}}."
+    assert math_reward([text], answer=[gold]) == [1.0]
+
+
+def test_value_counts_and_not_spelling() -> None:
+    texts = [r"\boxed{0.5}", r"\boxed{\frac{2}{4}}", r"\boxed{0.51}", "0.5", r"\boxed{}"]
+    assert math_reward(texts, answer=[r"\frac{1}{2}"] * 5) == [1.0, 1.0, 0.0, 0.0, 0.0]
+
+
+def test_the_last_box_counts() -> None:
+    texts = [r"\boxed{3} no, \boxed{4}", r"\boxed{4} no, \boxed{3", r"\boxed{\boxed{4}}"]
+    assert math_reward(texts, answer=["4"] * 3) == [1.0, 0.0, 1.0]
+
+
+def test_a_gold_that_is_no_expression_cannot_be_scored() -> None:
+    texts = [r"\boxed{3}", "", r"\boxed{3}"]
+    assert math_reward(texts, answer=["", "", None]) == [None, None, None]
+
+
+def test_a_longer_answer_than_allowed_is_wrong_unread() -> None:
+    short = get("math", max_length=3)
+    assert short([r"\boxed{5.0}", r"\boxed{5.00}"], answer=["5", "5"]) == [1.0, 0.0]
+
+
+def test_another_locator() -> None:
+    assert get("math", how="hash")(["#### 1,000", r"\boxed{1000}"], answer=["1000"] * 2) == [1, 0]
+
+
+@pytest.mark.parametrize("options", [{"max_length": 0}, {"timeout": 0.0}, {"timeout": -1.0}])
+def test_limits_that_cannot_be(options: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="expected both above 0"):
+        get("math", **options)
