@@ -1,0 +1,47 @@
+"""One sampled solution: the record that sampling, verifying, scoring and voting all pass on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Finish = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A completion sampled outside training, with what has been found out about it so far.
+
+    T is the number of completion tokens, the end-of-sequence token included.
+
+    Attributes:
+        question_id: The row's `id`; solutions of one question share it.
+        index: 0, 1, ... among the solutions of the question.
+        prompt_ids: Token ids of the prompt, without padding.
+        completion_ids: (T,) token ids.
+        text: The completion as text, without special tokens.
+        finish: "stop" at an end-of-sequence token, "length" where the token limit cut it off.
+        log_probs: (T,) log-probability of each token in nats under the model itself: at temperature
+            1 and before top-p, whatever it was sampled with.
+        entropy: (T,) entropy in nats of the distributions that the tokens were drawn from, again
+            at temperature 1 and before top-p.
+        answer: The final answer found in `text`; None until somebody looks, or if there is none.
+        verdict: Right, wrong, or None: not verified, or not verifiable.
+        confidence: Confidence scores by the name of their measure.
+        gold: The right answer as text, None if unknown.
+        level: Difficulty as the task numbers it, None if it does not.
+    """
+
+    question_id: str
+    index: int
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    text: str
+    finish: Finish
+    log_probs: list[float] = field(default_factory=list)
+    entropy: list[float] = field(default_factory=list)
+    answer: str | None = None
+    verdict: bool | None = None
+    confidence: dict[str, float] = field(default_factory=dict)
+    gold: str | None = None
+    level: int | None = None

@@ -1,0 +1,69 @@
+"""Solutions as Parquet files: one row each, readable by anything that reads Parquet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.solutions.solution import Solution
+from rewards.errors import ConfigError
+
+# Optional fields are nullable, all others are not. int64 ids: vocabularies outgrow no integer.
+SCHEMA = pa.schema(
+    [
+        pa.field("question_id", pa.string(), nullable=False),
+        pa.field("index", pa.int32(), nullable=False),
+        pa.field("prompt_ids", pa.list_(pa.int64()), nullable=False),
+        pa.field("completion_ids", pa.list_(pa.int64()), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("finish", pa.string(), nullable=False),
+        pa.field("log_probs", pa.list_(pa.float64()), nullable=False),
+        pa.field("entropy", pa.list_(pa.float64()), nullable=False),
+        pa.field("answer", pa.string()),
+        pa.field("verdict", pa.bool_()),
+        pa.field("confidence", pa.map_(pa.string(), pa.float64()), nullable=False),
+        pa.field("gold", pa.string()),
+        pa.field("level", pa.int32()),
+    ]
+)
+
+
+def write_solutions(path: str | Path, solutions: Iterable[Solution]) -> None:
+    """Write a Parquet file with `SCHEMA`, whole or not at all; a file of that name is replaced."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [asdict(solution) for solution in solutions]
+    for row in rows:
+        row["confidence"] = list(row["confidence"].items())
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    try:
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_solutions(path: str | Path) -> list[Solution]:
+    """Read what `write_solutions` wrote; columns that are not a solution's are left out.
+
+    Raises:
+        ConfigError: If a column is missing.
+        FileNotFoundError: If there is no such file.
+    """
+    # Not read_table: as a data set it would take folder names such as `level=3` for columns.
+    with pq.ParquetFile(path) as file:
+        missing = [name for name in SCHEMA.names if name not in file.schema_arrow.names]
+        if missing:
+            raise ConfigError(
+                f"{path} holds no solutions: it lacks {', '.join(missing)} (it has "
+                f"{', '.join(file.schema_arrow.names)}). Name a file that rlconf wrote."
+            )
+        rows = file.read(columns=SCHEMA.names).cast(SCHEMA).to_pylist()
+    for row in rows:
+        row["confidence"] = dict(row["confidence"])
+    return [Solution(**row) for row in rows]

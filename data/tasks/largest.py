@@ -1,0 +1,87 @@
+"""Pick the largest number: `7,3,9>` -> `9`; the level is the length of the list.
+
+Guessing any number of the list is right once in `level` tries, so reward is never rare: the
+easiest task to see something learn. With two digits it keeps headroom after hundreds of steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import perm
+from random import Random
+
+from data.tasks.base import Row, Task, task
+from data.tasks.levels import check_levels, check_sizes
+from data.tasks.permutations import permutation
+from data.tasks.splits import draw_splits
+
+NUMBERS = {1: [str(n) for n in range(10)], 2: [str(n) for n in range(10, 100)]}
+"""The numbers to choose from, by their count of digits."""
+
+
+@dataclass(frozen=True)
+class LargestSettings:
+    """Settings of `task=largest`.
+
+    Attributes:
+        digits: Digits of each number, 1 or 2.
+        levels: Lengths of the list, each from 2 to 10.
+        train_size: Training rows; small levels repeat their questions.
+        dev_size: Rows for evaluation during training.
+        test_size: Rows for the final evaluation.
+    """
+
+    digits: int = 1
+    levels: list[int] = field(default_factory=lambda: [2, 3, 4, 5])
+    train_size: int = 8192
+    dev_size: int = 256
+    test_size: int = 512
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.digits not in NUMBERS:
+            raise ValueError(f"digits={self.digits}: expected 1 or 2")
+        check_levels(self.levels, low=2, high=10)
+        check_sizes(self.train_size, self.dev_size, self.test_size)
+
+
+@task("largest", settings=LargestSettings)
+def build(settings: LargestSettings, seed: int) -> Task:
+    """Build the task; `seed` draws the questions."""
+    numbers = NUMBERS[settings.digits]
+
+    def make_row(level: int, number: int) -> Row:
+        chosen = permutation(numbers, level, number)
+        # Numbers of equal length sort as text, so the largest text is the largest number.
+        listed = ",".join(chosen)
+        return {
+            "prompt": f"{listed}>",
+            "answer": max(chosen),
+            "level": level,
+            "id": f"largest-{listed}",
+        }
+
+    train, dev, test = draw_splits(
+        {level: perm(len(numbers), level) for level in settings.levels},
+        make_row,
+        train_size=settings.train_size,
+        dev_size=settings.dev_size,
+        test_size=settings.test_size,
+        rng=Random(f"largest/{settings.digits}/{seed}"),
+    )
+    return Task(
+        name="largest",
+        train=train,
+        dev=dev,
+        test=test,
+        rewards=("exact",),
+        max_completion_tokens=settings.digits + 1,
+        alphabet="0123456789,>",
+        demonstrate=demonstrate,
+    )
+
+
+def demonstrate(row: Row, rng: Random) -> str:
+    """Copy a random number of the list: right once in `level` times, by luck."""
+    numbers: list[str] = row["prompt"].removesuffix(">").split(",")
+    return rng.choice(numbers)
