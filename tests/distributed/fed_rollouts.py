@@ -1,0 +1,139 @@
+"""Train UCAS on rollouts that are given, not sampled; `test_two_ranks.py` runs it.
+
+    python fed_rollouts.py OUTPUT
+    torchrun --nproc_per_node 2 fed_rollouts.py OUTPUT
+
+24 rows a generation in groups of 8: on two ranks the second prompt's group lies across both.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from trl import GRPOConfig
+
+from trainers import OnlineTrainer
+from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04, UCASSettings
+from trainers.shapers import make_shaper
+
+ROWS, GROUP, STEPS = 24, 8, 3
+
+
+def completion(generation: int, row: int) -> list[int]:
+    """Token ids of a given completion: up to 5 digits and the end; group 0 is all alike."""
+    rng = random.Random(1000 * generation + row)
+    digits = [3 + rng.randrange(10) for _ in range(rng.randint(1, 5))]
+    return [*([4, 5] if row < GROUP else digits), 2]
+
+
+def score(completions: list[str], **_: Any) -> list[float | None]:
+    """Graded, with a missing one: the share of even digits, None for a lone zero."""
+    return [
+        None if text == "0" else sum(c in "02468" for c in text) / len(text) for text in completions
+    ]
+
+
+def main(output: str) -> None:
+    """Run both presets and save what each left."""
+    results = {"paper": train(PAPER_V1), "release": train(RELEASE_2026_04)}
+    if PartialState().is_main_process:
+        torch.save(results, output)
+
+
+def train(settings: UCASSettings) -> dict[str, Any]:
+    """Run STEPS steps; this run's weights, shaped advantages by row, and metrics."""
+    vocab = {token: i for i, token in enumerate(["<pad>", "<bos>", "<eos>", *"0123456789"])}
+    core = Tokenizer(models.WordLevel(vocab, unk_token="<pad>"))
+    core.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    core.decoder = decoders.Fuse()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        padding_side="left",
+    )
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(vocab),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            tie_word_embeddings=True,
+            pad_token_id=0,
+        )
+    )
+    state = PartialState(cpu=True)
+    per_rank = ROWS // state.num_processes
+    trainer = OnlineTrainer(
+        model=model,
+        reward_funcs=score,
+        args=GRPOConfig(
+            output_dir=tempfile.mkdtemp(),
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            per_device_train_batch_size=per_rank,
+            num_generations=GROUP,
+            max_completion_length=6,
+            optim="sgd",
+            max_grad_norm=0.0,
+            learning_rate=0.5,
+            lr_scheduler_type="constant",
+            max_steps=STEPS,
+            logging_steps=1,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+        ),
+        train_dataset=Dataset.from_list([{"prompt": f"{i % 10}{i // 10}"} for i in range(30)]),
+        processing_class=tokenizer,
+        shapers=[make_shaper("ucas", **asdict(settings))],
+    )
+    first = state.process_index * per_rank
+
+    def feed(prompt_ids: list[list[int]], *_: Any, **__: Any) -> tuple[list[list[int]], None]:
+        return [completion(trainer.generation, first + i) for i in range(len(prompt_ids))], None
+
+    trainer._generate_single_turn = feed
+    shaped: list[torch.Tensor] = []
+    original = trainer._generate_and_score_completions
+
+    def keep(inputs: Any) -> dict[str, Any]:
+        result = original(inputs)
+        wide = torch.zeros(len(inputs), 6)
+        wide[:, : result["advantages"].size(1)] = result["advantages"]
+        shaped.append(trainer.accelerator.gather(wide))
+        return result
+
+    trainer._generate_and_score_completions = keep
+    trainer.train()
+    metrics = [
+        {
+            key: value
+            for key, value in entry.items()
+            if key.startswith(("ucas/", "reward", "loss", "grad_norm"))
+        }
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    ]
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    for name, value in weights.items():
+        everywhere = trainer.accelerator.gather(value.reshape(1, -1))
+        assert (everywhere == everywhere[0]).all(), f"ranks differ in {name}"
+    return {"weights": weights, "shaped": shaped, "metrics": metrics, "ranks": state.num_processes}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,86 @@
+"""The one list of TRL internals that rlconf leans on, with the adapters around them.
+
+TRL is pinned to 1.16.*; `tests/contract/` pins the signature, keys and shapes of everything named
+here against the installed trainer, so that an upgrade fails loudly and in one place.
+
+Overridden, always through `super()` (see `trainers/online.py`):
+    GRPOTrainer._get_train_sampler(dataset=None)
+    GRPOTrainer._generate_and_score_completions(inputs) -> dict
+    GRPOTrainer._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        -> (world*B, R)
+    GRPOTrainer._save_checkpoint(model, trial), ._load_optimizer_and_scheduler(checkpoint)
+Only listened to:
+    GRPOTrainer._get_per_token_logps_and_entropies(model, input_ids, attention_mask,
+        logits_to_keep, batch_size=None, ...) -> (logps, entropies, aux_loss)
+Read:
+    GRPOTrainer._metrics, ._logs, .reward_func_names, .num_generations, .temperature
+    trl.trainer.utils: add_fused_lm_head (which patches `forward` of the innermost causal LM),
+        FusedCausalLMOutput, maybe_gather_lm_head_ctx, RepeatSampler
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peft import PeftModel
+from torch import nn
+from trl.trainer.utils import FusedCausalLMOutput, RepeatSampler, maybe_gather_lm_head_ctx
+
+__all__ = [
+    "IMAGE_KEYS",
+    "FusedCausalLMOutput",
+    "RepeatSampler",
+    "causal_lm",
+    "head_scaling",
+    "maybe_gather_lm_head_ctx",
+    "policy_is_active",
+]
+
+# Keys of the rollout dict that `_get_per_token_logps_and_entropies` takes as keyword arguments.
+IMAGE_KEYS = (
+    "pixel_values",
+    "image_grid_thw",
+    "num_images",
+    "pixel_attention_mask",
+    "spatial_shapes",
+    "num_tiles",
+    "image_sizes",
+    "token_type_ids",
+    "mm_token_type_ids",
+    "image_position_ids",
+)
+
+
+def causal_lm(model: nn.Module) -> nn.Module:
+    """The module whose `forward` TRL patches: the model inside any PEFT wrapper."""
+    inner: nn.Module = model.get_base_model() if isinstance(model, PeftModel) else model
+    return inner
+
+
+def policy_is_active(model: nn.Module) -> bool:
+    """Whether a forward of `model` is the policy's, not the reference that PEFT models carry.
+
+    TRL scores the reference of a PEFT policy with the same module: adapters disabled for a new
+    adapter, or the adapter named "ref" active for a re-trained one.
+    """
+    if not isinstance(model, PeftModel):
+        return True
+    return bool(model.has_active_enabled_adapter) and model.active_adapter != "ref"
+
+
+def head_scaling(config: Any) -> tuple[float, float | None]:
+    """(logit scale, final soft cap) that the model's own head applies; (1.0, None) for most models.
+
+    The same reading of the config as TRL's `add_fused_lm_head`; a contract test holds the two
+    together on models with a scale and with a soft cap.
+    """
+    text = config.get_text_config()
+    softcap = getattr(text, "final_logit_softcapping", None)
+    for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
+        scale = getattr(text, name, None)
+        if scale is not None:
+            return float(scale), softcap
+    scaling = getattr(text, "logits_scaling", None)
+    if scaling is not None:
+        return (float(scaling) if text.model_type == "hyperclovax" else 1.0 / scaling), softcap
+    return 1.0, softcap

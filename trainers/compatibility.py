@@ -1,0 +1,39 @@
+"""Settings that cannot work together, for `OnlineTrainer` and for the check of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+# These objectives take one advantage per sequence; per-token advantages would broadcast to a
+# different objective without an error (methods/ucas, wiring).
+_SEQUENCE_LOSSES = ("luspo", "vespo")
+
+
+def conflicts(args: Any, shapers: Sequence[str]) -> list[str]:
+    """What in TRL's arguments rules out the named shapers, [] if nothing.
+
+    Args:
+        args: a `GRPOConfig`, or anything with its fields as attributes.
+        shapers: names of the shapers in use.
+    """
+    if not shapers:
+        return []
+    used = f"shaper=[{','.join(shapers)}]"
+    found = []
+    if args.loss_type in _SEQUENCE_LOSSES:
+        found.append(
+            f"trainer.loss_type={args.loss_type} takes one advantage per sequence and {used} "
+            "gives one per token: choose dapo, grpo, dr_grpo, bnpo, cispo or sapo"
+        )
+    if args.importance_sampling_level != "token":
+        found.append(
+            f"trainer.importance_sampling_level={args.importance_sampling_level} takes one "
+            f"advantage per sequence and {used} gives one per token: set it to token"
+        )
+    if args.off_policy_mask_threshold is not None:
+        found.append(
+            f"trainer.off_policy_mask_threshold={args.off_policy_mask_threshold} decides by the "
+            f"sign of a sequence's advantage and {used} gives one per token: set it to null"
+        )
+    return found

@@ -1,0 +1,1 @@
+"""The equations of each method, as pure functions of tensors."""

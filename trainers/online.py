@@ -1,0 +1,220 @@
+"""The one online trainer: TRL's GRPO with parts of ours, each optional.
+
+With no part given it is `trl.GRPOTrainer` bit for bit (tests/invariant). Every override calls
+`super()` and adds what the parts need; the maths is in `trainers/maths`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from trl import GRPOTrainer
+
+from rewards.confidence import masked_mean
+from rewards.errors import CheckpointError, ConfigError
+from trainers._trl import IMAGE_KEYS, policy_is_active
+from trainers.comm import AcceleratorComm
+from trainers.compatibility import conflicts
+from trainers.rollout import Rollout
+from trainers.sampler import ResumableRepeatSampler
+from trainers.shapers.base import Shaper, ShaperBatch
+from trainers.signals import SignalRecorder, Signals, evaluating
+
+STATE_FILE = "rlconf_state.json"
+
+
+class OnlineTrainer(GRPOTrainer):
+    """GRPO with advantage shapers, listeners for rollouts, and an exact prompt order over resumes.
+
+    Takes everything that `trl.GRPOTrainer` takes, and:
+
+    Args:
+        shapers: run in order on the advantages of each training rollout batch.
+        on_rollout: called on every rank with a `Rollout` after each training generation.
+        accuracy_reward: name of a reward function; logs `accuracy`, the share of scored completions
+            whose reward under it is at least 1.
+
+    Raises:
+        ConfigError: a setting of `args` rules out a shaper, shapers disagree on the temperature of
+            the certainty, or `accuracy_reward` names no reward function.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        shapers: Sequence[Shaper] = (),
+        on_rollout: Iterable[Callable[[Rollout], None]] = (),
+        accuracy_reward: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.shapers = list(shapers)
+        self.on_rollout = list(on_rollout)
+        self.accuracy_reward = accuracy_reward
+        self.generation = 0
+        problems = conflicts(self.args, [part.name for part in self.shapers])
+        if accuracy_reward is not None and accuracy_reward not in self.reward_func_names:
+            problems.append(
+                f"accuracy_reward={accuracy_reward!r} is not among the reward functions: "
+                f"{', '.join(self.reward_func_names)}"
+            )
+        temperatures = {
+            part.certainty_temperature or self.temperature
+            for part in self.shapers
+            if "certainty" in part.needs
+        }
+        if len(temperatures) > 1:
+            problems.append(
+                f"shapers ask for certainty at different temperatures ({sorted(temperatures)}): "
+                "set their confidence_temperature alike"
+            )
+        if problems:
+            raise ConfigError("\n".join(problems))
+        self._comm = AcceleratorComm(self.accelerator)
+        self._recorder: SignalRecorder | None = None
+        self._listener: SignalRecorder | None = None
+        if any(part.needs for part in self.shapers):
+            self._recorder = SignalRecorder(
+                self.model,
+                self.temperature,
+                temperatures.pop() if temperatures else self.temperature,
+            )
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        sampler = super()._get_train_sampler(dataset)
+        return ResumableRepeatSampler(
+            data_source=sampler.data_source,
+            mini_repeat_count=sampler.mini_repeat_count,
+            batch_size=sampler.batch_size,
+            repeat_count=sampler.repeat_count,
+            shuffle=sampler.shuffle,
+            seed=sampler.seed,
+        )
+
+    def _calculate_rewards(
+        self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
+    ) -> Tensor:
+        matrix = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self._rewards = dict(zip(self.reward_func_names, matrix.unbind(dim=1), strict=True))
+        if self.accuracy_reward is not None:
+            scores = self._rewards[self.accuracy_reward]
+            scores = scores[~scores.isnan()]
+            mode = "train" if self.model.training else "eval"
+            if len(scores):
+                self._metrics[mode]["accuracy"].append((scores >= 1).float().mean().item())
+        return matrix
+
+    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        # Listens only: the signals ride on the forward that scores the rollout under the policy.
+        recorder = self._listener
+        policy = model is self.model and policy_is_active(self.accelerator.unwrap_model(model))
+        with recorder.recording(alone=False) if recorder and policy else nullcontext():
+            return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        if not self.model.training:
+            return super()._generate_and_score_completions(inputs)
+        self.generation += 1
+        self._listener = self._recorder
+        try:
+            output = super()._generate_and_score_completions(inputs)
+        finally:
+            self._listener = None
+        batch = self._shaper_batch(output)
+        signals = None if self._recorder is None else self._signals(self._recorder, output)
+        for part in self.shapers:
+            batch.advantages = part(batch, signals)
+        output["advantages"] = batch.advantages
+        for name, value in batch.metrics.items():
+            self._metrics["train"][name].append(value)
+        if self.on_rollout:
+            rollout = self._rollout(batch, signals)
+            for listener in self.on_rollout:
+                listener(rollout)
+        return output
+
+    def _shaper_batch(self, output: dict[str, Any]) -> ShaperBatch:
+        advantages, mask = output["advantages"], output["completion_mask"].bool()
+        if "tool_mask" in output:
+            mask = mask & output["tool_mask"].bool()
+        first = self.accelerator.process_index * len(advantages)
+        rows = torch.arange(first, first + len(advantages), device=advantages.device)
+        return ShaperBatch(
+            advantages=advantages,
+            base_advantages=advantages,
+            mask=mask,
+            completion_ids=output["completion_ids"],
+            rewards=self._rewards,
+            group_id=rows // self.num_generations,
+            num_generations=self.num_generations,
+            mode="train",
+            comm=self._comm,
+        )
+
+    def _signals(self, recorder: SignalRecorder, output: dict[str, Any]) -> Signals:
+        """The signals of this rollout: those that rode along, else one forward without gradient."""
+        length = output["completion_ids"].size(1)
+        if not recorder.recorded:
+            with torch.no_grad(), evaluating(self.model), recorder.recording(alone=True):
+                super()._get_per_token_logps_and_entropies(
+                    self.model,
+                    torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1),
+                    torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1),
+                    length,
+                    batch_size=self.args.per_device_train_batch_size,
+                    **{key: output[key] for key in IMAGE_KEYS if key in output},
+                )
+        return recorder.take(length)
+
+    def _rollout(self, batch: ShaperBatch, signals: Signals | None) -> Rollout:
+        # TRL has just gathered the texts, rewards and extras of this batch for its own table.
+        size = self.args.generation_batch_size
+        columns: dict[str, list[Any]] = {
+            "prompt": list(self._logs["prompt"]),
+            "completion": list(self._logs["completion"]),
+        }
+        columns |= {f"reward/{name}": values.tolist() for name, values in self._rewards.items()}
+        columns |= {
+            name: list(values)
+            for name, values in self._logs["extra"].items()
+            if len(values) == size
+        }
+        local = {"advantage": batch.base_advantages, "length": batch.mask.sum(dim=1)}
+        if signals is not None:
+            local["certainty"] = masked_mean(signals.certainty, batch.mask)
+        local |= batch.columns
+        gathered = self._comm.gather(
+            torch.stack([values.double() for values in local.values()], dim=1)
+        )
+        columns |= dict(zip(local, gathered.t().tolist(), strict=True))
+        columns["length"] = [int(length) for length in columns["length"]]
+        return Rollout(generation=self.generation, step=self.state.global_step, columns=columns)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        if self.args.should_save:
+            folder = os.path.join(
+                self._get_output_dir(trial=trial),
+                f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}",
+            )
+            with open(os.path.join(folder, STATE_FILE), "w", encoding="utf-8") as file:
+                json.dump({"generation": self.generation}, file)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        path = os.path.join(checkpoint, STATE_FILE)
+        if not os.path.exists(path):
+            raise CheckpointError(
+                f"{checkpoint} has no {STATE_FILE}: it was not written by rlconf, or not to its end"
+            )
+        with open(path, encoding="utf-8") as file:
+            self.generation = json.load(file)["generation"]

@@ -1,0 +1,24 @@
+"""Advantage shapers by name."""
+
+from trainers.shapers import ucas as _ucas  # noqa: F401  (registers the shipped shaper)
+from trainers.shapers.base import (
+    SIGNALS,
+    Shaper,
+    ShaperBatch,
+    ShaperSpec,
+    get,
+    make_shaper,
+    names,
+    shaper,
+)
+
+__all__ = [
+    "SIGNALS",
+    "Shaper",
+    "ShaperBatch",
+    "ShaperSpec",
+    "get",
+    "make_shaper",
+    "names",
+    "shaper",
+]

@@ -1,0 +1,171 @@
+"""Signals of the sampling policy: at most once per rollout batch, never (tokens x vocabulary).
+
+TRL patches the causal LM's `forward` with a fused head that returns log-probs only.
+`SignalRecorder` wraps that forward once more. While it records, the hidden states that the fused
+head is about to project are read as well, and reduced in chunks to certainty and chosen logit. So
+the signals cost one pass over the output matrix where TRL runs the old-log-prob forward anyway,
+and one forward without gradient where it does not.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from rewards.confidence import HeadSignals, head_signals
+from trainers._trl import (
+    FusedCausalLMOutput,
+    causal_lm,
+    head_scaling,
+    maybe_gather_lm_head_ctx,
+)
+
+# Elements of one chunk of logits: 2**25 float32 are 128 MiB whatever the vocabulary.
+_CHUNK_ELEMENTS = 2**25
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Per-token signals of the policy that sampled the rollout; NaN where nothing was generated.
+
+    Attributes:
+        certainty: (B, T), KL(uniform || policy) in nats, >= 0.
+        chosen_logit: (B, T), raw logit of the sampled token (after the head's own scale and soft
+            cap, before temperature).
+        vocab_size: V, the rows of the output matrix.
+    """
+
+    certainty: Tensor
+    chosen_logit: Tensor
+    vocab_size: int
+
+
+class SignalRecorder:
+    """Reads the signals off forwards that the trainer makes of its policy.
+
+    Args:
+        model: the policy as `GRPOTrainer.model` holds it, after TRL added its fused head.
+        temperature: of the sampling distribution; the log-probs of `alone` forwards use it.
+        certainty_temperature: of the distribution whose certainty is measured.
+    """
+
+    def __init__(self, model: nn.Module, temperature: float, certainty_temperature: float) -> None:
+        self._temperature = temperature
+        self._certainty_temperature = certainty_temperature
+        self._mode: str | None = None
+        self._chunks: list[tuple[Tensor, Tensor]] = []
+        self._vocab_size = 0
+        self._wrap(causal_lm(model))
+
+    @contextmanager
+    def recording(self, *, alone: bool) -> Iterator[None]:
+        """Record every fused forward made inside.
+
+        Args:
+            alone: the forward is made for the signals only, so TRL's projection is left out and
+                the log-probs it returns are ours.
+        """
+        self._mode = "alone" if alone else "beside"
+        try:
+            yield
+        finally:
+            self._mode = None
+
+    def clear(self) -> None:
+        """Forget what was recorded."""
+        self._chunks = []
+
+    @property
+    def recorded(self) -> bool:
+        """Whether anything was recorded since the last `clear`."""
+        return bool(self._chunks)
+
+    def take(self, completion_length: int) -> Signals:
+        """The signals of the last T positions of the recorded forwards, rows in their order."""
+        certainty, chosen = (
+            torch.cat(parts)[:, -completion_length:] for parts in zip(*self._chunks, strict=True)
+        )
+        self.clear()
+        return Signals(certainty, chosen, self._vocab_size)
+
+    def _wrap(self, model: nn.Module) -> None:
+        fused_forward = model.forward
+        recorder = self
+
+        @functools.wraps(fused_forward)
+        def forward(self, *args, **kwargs):
+            if recorder._mode is None or not kwargs.get("fused_lm_head"):
+                return fused_forward(*args, **kwargs)
+            labels = kwargs["labels"][:, 1:]
+            if recorder._mode == "alone":
+                inputs = {k: v for k, v in kwargs.items() if k not in ("labels", "fused_lm_head")}
+                hidden = self.base_model(*args, **inputs, use_cache=False).last_hidden_state
+                return FusedCausalLMOutput(log_probs=recorder._record(self, hidden[:, :-1], labels))
+            seen: list[Tensor] = []
+            handle = self.base_model.register_forward_hook(
+                lambda module, inputs, output: seen.append(output.last_hidden_state)
+            )
+            try:
+                output = fused_forward(*args, **kwargs)
+            finally:
+                handle.remove()
+            recorder._record(self, seen[0][:, :-1], labels)
+            return output
+
+        model.forward = types.MethodType(forward, model)
+
+    @torch.no_grad()
+    def _record(self, model: Any, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Reduce hidden states (b, S-1, H) to signals, kept, and log-probs (b, S-1), returned."""
+        head = model.get_output_embeddings()
+        weight, bias = head.weight, getattr(head, "bias", None)
+        if isinstance(
+            weight, DTensor
+        ):  # FSDP2 shards the head; the backbone's output is a plain tensor
+            weight, bias = weight.full_tensor(), None if bias is None else bias.full_tensor()
+        hidden, labels = hidden.to(weight.device), labels.to(weight.device)
+        mask = labels != -100
+        logit_scale, softcap = head_scaling(model.config)
+        # Inside the model's forward, so that the gather under ZeRO-3 finds its hooks armed.
+        with maybe_gather_lm_head_ctx(weight, bias):
+            self._vocab_size = weight.shape[0]
+            signals: HeadSignals = head_signals(
+                hidden[mask],
+                weight,
+                bias,
+                labels[mask],
+                temperature=self._temperature,
+                certainty_temperature=self._certainty_temperature,
+                logit_scale=logit_scale,
+                softcap=softcap,
+                chunk_size=max(1, _CHUNK_ELEMENTS // weight.shape[0]),
+            )
+
+        def spread(values: Tensor, fill: float) -> Tensor:
+            return values.new_full(mask.shape, fill).masked_scatter(mask, values)
+
+        nan = float("nan")
+        self._chunks.append((spread(signals.certainty, nan), spread(signals.chosen_logit, nan)))
+        return spread(signals.log_prob, 0.0)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Run inside in eval mode; leave every module's mode and every RNG as they were found."""
+    modes = [(module, module.training) for module in model.modules()]
+    device = next(model.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        model.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
