@@ -1,0 +1,69 @@
+"""rlconf: RL post-training on top of TRL, configured by Hydra.
+
+Import from here, not from the rooms:
+
+    from rlconf import OnlineTrainer, UCASTrainer      # trl.GRPOTrainer's constructor, and parts
+    from rlconf import reward, shaper, task            # decorators: register your own by name
+
+Every name is imported on first use, so that `import rlconf` stays below 0.3 s and loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from data.tasks import task
+    from rewards import reward
+    from rewards.errors import (
+        CheckpointError,
+        ConfigError,
+        RewardError,
+        RlconfError,
+        TopologyError,
+    )
+    from trainers import OnlineTrainer, UCASTrainer
+    from trainers.shapers import shaper
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "OnlineTrainer",
+    "RewardError",
+    "RlconfError",
+    "TopologyError",
+    "UCASTrainer",
+    "reward",
+    "shaper",
+    "task",
+]
+
+_HOME = {
+    "CheckpointError": "rewards.errors",
+    "ConfigError": "rewards.errors",
+    "OnlineTrainer": "trainers",
+    "RewardError": "rewards.errors",
+    "RlconfError": "rewards.errors",
+    "TopologyError": "rewards.errors",
+    "UCASTrainer": "trainers",
+    "reward": "rewards",
+    "shaper": "trainers.shapers",
+    "task": "data.tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its room on first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'rlconf' has no attribute {name!r}")
+    from rlconf._shadow import check_import
+
+    check_import()
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value  # the next access is an ordinary one
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

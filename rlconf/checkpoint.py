@@ -1,0 +1,168 @@
+"""Checkpoints that can be trusted: a marker written last, and rotation after the marker.
+
+Hugging Face writes a checkpoint in place, file by file; a run killed meanwhile leaves a folder that
+looks like a checkpoint and is none. So, when every process has written its files, the first one
+flushes them to disk and then writes ``COMPLETE.json`` with their names and sizes. A folder without
+it, or that no longer fits it, is passed over on resume.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from rlconf.files import write_text
+
+MARKER = "COMPLETE.json"
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+def step_of(path: Path) -> int | None:
+    """The optimiser step of a folder named ``checkpoint-STEP``; None for any other name."""
+    match = _NAME.fullmatch(path.name)
+    return int(match.group(1)) if match else None
+
+
+def seal(folder: Path, **facts: Any) -> None:
+    """Flush every file of the folder to disk, then write the marker with their names and sizes.
+
+    Args:
+        folder: a checkpoint in which all processes have finished writing.
+        **facts: JSON values to keep beside (step, generation, world size).
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
+    for path in files:
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    write_text(folder / MARKER, json.dumps({**facts, "files": sizes}, indent=1) + "\n")
+
+
+def read_marker(folder: Path) -> dict[str, Any]:
+    """The marker's content.
+
+    Raises:
+        OSError, ValueError: there is none, or it is not JSON.
+    """
+    marker: dict[str, Any] = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    return marker
+
+
+def fault(folder: Path) -> str | None:
+    """Why the checkpoint cannot be used, in one phrase; None if it can."""
+    if not (folder / MARKER).is_file():
+        return f"it has no {MARKER}, so its writing was cut off"
+    try:
+        sizes = read_marker(folder)["files"]
+    except (OSError, ValueError, KeyError) as error:
+        return f"its {MARKER} cannot be read ({error})"
+    for name, size in sizes.items():
+        path = folder / name
+        if not path.is_file():
+            return f"its file {name} is missing"
+        if path.stat().st_size != size:
+            return f"its file {name} has {path.stat().st_size} bytes, {size} were written"
+    return None
+
+
+def all_in(checkpoints: Path) -> list[Path]:
+    """Every checkpoint folder, newest step first, complete or not."""
+    found = [path for path in checkpoints.glob("checkpoint-*") if path.is_dir()]
+    return sorted(
+        (path for path in found if step_of(path) is not None),
+        key=lambda path: step_of(path) or 0,
+        reverse=True,
+    )
+
+
+def newest(checkpoints: Path) -> tuple[Path | None, list[str]]:
+    """The newest usable checkpoint, and for each newer unusable one a phrase that says why not."""
+    skipped: list[str] = []
+    for path in all_in(checkpoints):
+        reason = fault(path)
+        if reason is None:
+            return path, skipped
+        skipped.append(f"{path.name}: {reason}")
+    return None, skipped
+
+
+def rotate(checkpoints: Path, keep: int | None) -> list[Path]:
+    """Delete all but the newest `keep` complete checkpoints, and incomplete ones older than those.
+
+    Args:
+        checkpoints: the folder of ``checkpoint-STEP`` folders.
+        keep: how many to keep, at least 1; None keeps all.
+
+    Returns:
+        The deleted folders.
+    """
+    if keep is None:
+        return []
+    deleted, complete = [], 0
+    for path in all_in(checkpoints):
+        sound = fault(path) is None
+        if complete >= keep or (complete > 0 and not sound):
+            _delete(path)
+            deleted.append(path)
+        complete += sound
+    return deleted
+
+
+def discard_after(checkpoints: Path, step: int) -> None:
+    """Delete checkpoints of later steps: torn ones that a resumed run would write into."""
+    for path in all_in(checkpoints):
+        if (step_of(path) or 0) > step:
+            _delete(path)
+
+
+def _delete(path: Path) -> None:
+    # The marker goes first: a deletion cut short must not look like a checkpoint.
+    (path / MARKER).unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+class Checkpoints(TrainerCallback):
+    """Seal each checkpoint once all processes have written theirs, then rotate.
+
+    A log call precedes every save, so that the numbers of the steps up to a checkpoint are in
+    ``metrics.jsonl`` and a resumed run logs what an uninterrupted one does.
+
+    Args:
+        keep: complete checkpoints to keep, None for all.
+        generation: gives the number of generation batches so far, for the marker.
+    """
+
+    def __init__(self, keep: int | None, generation: Callable[[], int]) -> None:
+        self.keep = keep
+        self.generation = generation
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Ask for a log call wherever a save is due."""
+        if control.should_save:
+            control.should_log = True
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Seal the checkpoint of this step and delete old ones."""
+        processes = PartialState()
+        processes.wait_for_everyone()
+        if processes.is_main_process:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            seal(
+                folder,
+                step=state.global_step,
+                generation=self.generation(),
+                processes=processes.num_processes,
+            )
+            rotate(folder.parent, self.keep)

@@ -1,0 +1,80 @@
+"""What a run tells its user: to the terminal and to ``log.txt``, from the first process only.
+
+Library warnings (the standard `logging` module) go to the same ``log.txt``, so that the file alone
+shows what happened. Numbers do not belong here: they go to ``metrics.jsonl``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+LOG_WIDTH = 120  # columns of log.txt: it has no terminal to ask
+
+
+def quiet_libraries() -> None:
+    """Keep Hugging Face's bars, and its notices to its own developers, off the terminal."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
+class Reporter:
+    """Say things to the user. Silent on every process but the first.
+
+    Args:
+        speaks: whether this process is the one that speaks.
+        console: where to speak; the terminal's standard output by default.
+    """
+
+    def __init__(self, speaks: bool = True, console: Console | None = None) -> None:
+        self.speaks = speaks
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self._log: Console | None = None
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person is watching: this process speaks and its output is a terminal."""
+        return self.speaks and self.console.is_terminal
+
+    def say(self, *parts: Any) -> None:
+        """Print text (taken literally: brackets are no markup) or rich renderables."""
+        if not self.speaks:
+            return
+        self.console.print(*parts, markup=False)
+        if self._log is not None:
+            self._log.print(*parts, markup=False)
+
+    @contextmanager
+    def logged_to(self, path: Path) -> Iterator[None]:
+        """Append everything said, and every library's warnings, to the file `path`."""
+        if not self.speaks:
+            yield
+            return
+        with path.open("a", encoding="utf-8") as stream:
+            handler = logging.StreamHandler(stream)
+            handler.setLevel(logging.WARNING)
+            handler.setFormatter(
+                logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+            )
+            # transformers has its own tree of loggers, which does not reach the root logger.
+            apart = logging.getLogger("transformers")
+            listeners = [logging.root] if apart.propagate else [logging.root, apart]
+            for logger in listeners:
+                logger.addHandler(handler)
+            self._log = Console(file=stream, width=LOG_WIDTH, highlight=False, soft_wrap=True)
+            try:
+                yield
+            finally:
+                self._log = None
+                for logger in listeners:
+                    logger.removeHandler(handler)
+                sys.stdout.flush()

@@ -1,0 +1,154 @@
+"""The processes of a run: start their group, check that they are those asked for, agree on things.
+
+Launchers fall back in silence. ``accelerate launch --cpu --num_processes 2`` runs one process;
+DeepSpeed and FSDP settings together with ``use_cpu`` run as plain data parallelism. So the group
+that came up is compared with the one that was asked for, before any weight loads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from rewards.errors import RlconfError, TopologyError
+
+T = TypeVar("T")
+
+# How the sharding values of `launch.distribution` show in accelerate's `DistributedType`.
+SHARDING = {"deepspeed": "DEEPSPEED", "fsdp": "FSDP"}
+
+
+@dataclass(frozen=True)
+class World:
+    """The process group that came up.
+
+    Attributes:
+        size: number of processes.
+        rank: this process among them, 0 is the first.
+        kind: accelerate's name of the distribution: NO, MULTI_CPU, MULTI_GPU, DEEPSPEED, FSDP.
+        device: this process's device, such as ``cuda:0``.
+    """
+
+    size: int
+    rank: int
+    kind: str
+    device: str
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and speaks to the user."""
+        return self.rank == 0
+
+
+def start(cpu: bool | None = None) -> World:
+    """Bring the process group up, if a launcher started several processes, and describe it.
+
+    Args:
+        cpu: stay on the CPU although there is an accelerator. None: only where there is none; left
+            to itself, accelerate would then run every process alone.
+    """
+    import torch
+    from accelerate import PartialState
+
+    state = PartialState(cpu=not torch.accelerator.is_available() if cpu is None else cpu)
+    return World(
+        size=state.num_processes,
+        rank=state.process_index,
+        kind=kind(state.distributed_type.value, os.environ),
+        device=str(state.device),
+    )
+
+
+def kind(distributed_type: str, environ: Mapping[str, str]) -> str:
+    """Accelerate's distribution, with FSDP named: the bare process group shows it as MULTI_GPU."""
+    wants_fsdp = environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    return "FSDP" if wants_fsdp and distributed_type == "MULTI_GPU" else distributed_type
+
+
+def check_topology(
+    world: World,
+    *,
+    processes: int | None,
+    distribution: str | None,
+    environ: Mapping[str, str] | None = None,
+) -> None:
+    """Compare the process group with what was asked for.
+
+    Args:
+        world: the group that came up.
+        processes: number of processes asked for; None asks for what the launcher announced.
+        distribution: "none" (one process), "ddp", "deepspeed", "fsdp"; None: whatever was launched.
+        environ: environment variables, `os.environ` by default.
+
+    Raises:
+        TopologyError: they differ, with what was seen, what was expected and what to type.
+    """
+    environ = os.environ if environ is None else environ
+    announced = int(environ.get("WORLD_SIZE", 1))
+    expected = 1 if distribution == "none" else processes or announced
+    if world.size != expected:
+        raise TopologyError(
+            f"{world.size} process(es) came up, {expected} were asked for. "
+            "`accelerate launch --cpu --num_processes N` starts one only; on CPU use "
+            f"torchrun --nproc_per_node {expected} scripts/train.py, on GPUs "
+            f"accelerate launch --num_processes {expected} scripts/train.py; "
+            "or set launch.processes and launch.distribution to what you mean."
+        )
+    wanted = SHARDING.get(distribution or "")
+    if wanted and world.kind != wanted:
+        raise TopologyError(
+            f"the distribution that came up is {world.kind}, {wanted} was asked for. Start with "
+            f"accelerate launch and its --use_{distribution} settings, and without use_cpu: "
+            "on the CPU both are ignored."
+        )
+    if not wanted and distribution and world.kind in SHARDING.values():
+        raise TopologyError(
+            f"the distribution that came up is {world.kind}, but launch asks for {distribution}. "
+            f"Set launch.distribution={world.kind.lower()}, or start without it."
+        )
+
+
+def on_first(world: World, decide: Callable[[], T]) -> T:
+    """Let the first process decide, and give its answer, or its error, to all.
+
+    Args:
+        world: the process group.
+        decide: called on the first process only; its result must be picklable.
+
+    Raises:
+        RlconfError: what `decide` raised, on every process alike, so that none waits for another.
+    """
+    answer: list[Any] = [None, None]
+    if world.is_first:
+        try:
+            answer[0] = decide()
+        except RlconfError as error:
+            answer[1] = error
+    if world.size > 1:
+        from accelerate.utils import broadcast_object_list
+
+        broadcast_object_list(answer, from_process=0)
+    if answer[1] is not None:
+        raise answer[1]
+    result: T = answer[0]
+    return result
+
+
+def gather_objects(world: World, items: list[T]) -> list[T]:
+    """The items of all processes, on every process, in the order of the processes."""
+    if world.size == 1:
+        return items
+    from accelerate.utils import gather_object
+
+    gathered: list[T] = gather_object(items)
+    return gathered
+
+
+def wait(world: World) -> None:
+    """Wait until every process has come here."""
+    if world.size > 1:
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()

@@ -1,0 +1,140 @@
+"""Plug-ins: Python files of the user that register rewards, shapers or tasks.
+
+They are named on the command line (`plugins=[my_rewards.py]`) or in `$RLCONF_PLUGINS`, never in a
+configuration file: a stranger's config cannot import code. They are imported before composing, and
+each name they register becomes a choice of its group.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+
+from rewards.errors import ConfigError, RlconfError
+from rlconf import foreign, tree
+
+__all__ = ["ENVIRONMENT", "import_all", "named_in", "offer_registered", "settings_defaults"]
+
+ENVIRONMENT = "RLCONF_PLUGINS"
+"""Paths separated as in `$PATH`."""
+
+
+def named_in(override: str) -> list[str]:
+    """The paths in a `plugins=[...]` argument; [] for any other argument."""
+    if override.lstrip("+").partition("=")[0] != "plugins":
+        return []
+    try:
+        value = OverridesParser.create().parse_overrides([override])[0].value()
+    except OverrideParseException:
+        value = override.partition("=")[2].strip("[]").split(",")  # a path with odd characters
+    return [str(path) for path in (value if isinstance(value, list) else [value]) if path]
+
+
+def import_all(paths: Sequence[str | Path], environ: Mapping[str, str] | None = None) -> list[Path]:
+    """Import the plug-ins, once each, and offer everything registered as a choice.
+
+    Args:
+        paths: of Python files.
+        environ: environment variables, `os.environ` by default.
+
+    Returns:
+        The absolute paths, those of the environment first.
+
+    Raises:
+        ConfigError: a file is missing, is not Python, or fails.
+    """
+    inherited = (os.environ if environ is None else environ).get(ENVIRONMENT, "")
+    named = [*filter(None, inherited.split(os.pathsep)), *paths]
+    found = list(dict.fromkeys(Path(path).expanduser().absolute() for path in named))
+    for path in found:
+        _import(path)
+    offer_registered()
+    return found
+
+
+def offer_registered() -> None:
+    """Give every registered reward, task and shaper that has no shipped file a node in the tree.
+
+    Shapers and tasks are looked at only if something imported their rooms: the shipped ones all
+    have files, and torch is too slow to load for `--help`.
+    """
+    import rewards
+
+    for name in rewards.names():
+        spec = rewards.spec(name)
+        tree.add_choice("reward", name, {name: {"weight": 1.0, **spec.options}}, _summary(spec.doc))
+    for name, options in foreign.OPTIONS.items():
+        about = f"reward=[{name}]: TRL's own"
+        tree.add_choice("reward", name, {name: {"weight": 1.0, **options}}, about)
+    if (tasks := sys.modules.get("data.tasks")) is not None:
+        for name in tasks.names():
+            spec = tasks.get(name)
+            node = {"name": name, **settings_defaults(spec.settings)}
+            tree.add_choice("task", name, node, _summary(spec.build.__doc__))
+    if (shapers := sys.modules.get("trainers.shapers")) is not None:
+        for name in shapers.names():
+            spec = shapers.get(name)
+            about = _summary(spec.function.__doc__)
+            tree.add_choice("shaper", name, {name: settings_defaults(spec.settings)}, about)
+
+
+def _import(path: Path) -> ModuleType:
+    """Import one file under a name of its own, so that it hides no other module."""
+    name = f"rlconf_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if not path.is_file():
+        raise ConfigError(f"plugins=[{path}]: there is no such file")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"plugins=[{path}]: expected a Python file, NAME.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses and pickling look it up
+    try:
+        spec.loader.exec_module(module)
+    except RlconfError:
+        del sys.modules[name]
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        line = _line_of(error, path)
+        raise ConfigError(f"plugins=[{path}]: {line}{type(error).__name__}: {error}") from error
+    return module
+
+
+def _line_of(error: BaseException, path: Path) -> str:
+    """`line N: ` of the file where the error came from, if it was in the file."""
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        line = error.lineno or 0
+    return f"line {line}: " if line else ""
+
+
+def settings_defaults(settings: type) -> dict[str, Any]:
+    """The settings' defaults as YAML would hold them; a field without one is left out."""
+    defaults: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        if field.default is not dataclasses.MISSING:
+            defaults[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            defaults[field.name] = field.default_factory()
+    return defaults
+
+
+def _summary(doc: str | None) -> str:
+    """The first line of a docstring."""
+    return (doc or "").strip().partition("\n")[0]

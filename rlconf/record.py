@@ -1,0 +1,183 @@
+"""What a run writes down while it trains: ``metrics.jsonl`` and ``rollouts/*.parquet``.
+
+Both are written by the first process alone, line by line and file by file, and both are cut back
+to the checkpoint when a run resumes, so that no step and no generation appears twice.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from rlconf.files import write_text
+from trainers.rollout import Rollout
+
+
+class Metrics(TrainerCallback):
+    """Append one JSON object to a file for each of the trainer's log calls.
+
+    Every object holds `step`, `generation`, `time` (Unix seconds) and the numbers as logged, under
+    the trainer's own names. A number that is not finite becomes null, for JSON has no other way.
+
+    Args:
+        path: the file.
+        generation: generation batches before this session.
+        clock: the time in seconds.
+
+    Attributes:
+        generation: generation batches so far, kept on every process.
+        summary: the trainer's totals (runtime, mean loss), logged once at its end. They are no
+            step's numbers, so they are kept here and not in the file.
+    """
+
+    def __init__(
+        self, path: Path, generation: int = 0, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.path = path
+        self.generation = generation
+        self.summary: dict[str, float | None] = {}
+        self._clock = clock
+
+    def count(self, rollout: Rollout) -> None:
+        """Take the number of the latest generation batch (an `on_rollout` listener)."""
+        self.generation = rollout.generation
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write the line."""
+        numbers = {name: plain(value) for name, value in (logs or {}).items() if is_number(value)}
+        if "train_runtime" in numbers:
+            self.summary = numbers
+            return
+        if not state.is_world_process_zero:
+            return
+        row = {
+            "step": state.global_step,
+            "generation": self.generation,
+            "time": round(self._clock(), 3),
+            **numbers,
+        }
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row, allow_nan=False) + "\n")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a logged value is a number, or None (a metric without a value this time)."""
+    return value is None or isinstance(value, Real)
+
+
+def plain(value: Any) -> float | int | None:
+    """The number as JSON can hold it: null for None, NaN and infinities."""
+    if value is None or not math.isfinite(value):
+        return None
+    return value if isinstance(value, int) else float(value)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics file, oldest first; a last line cut off by a crash is left out."""
+    rows: list[dict[str, Any]] = []
+    if not path.exists():
+        return rows
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            if number + 1 < len(lines):
+                raise ValueError(f"{path}, line {number + 1}: not JSON: {line[:80]!r}") from None
+    return rows
+
+
+def cut_back_metrics(source: Path, target: Path, step: int) -> None:
+    """Write to `target` the rows of `source` up to and with `step`. They may be the same file."""
+    rows = [row for row in read_metrics(source) if row["step"] <= step]
+    write_text(target, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+class RolloutFiles:
+    """Write generation batches as Parquet files (an `on_rollout` listener).
+
+    One row a completion. Text columns are strings (chat messages as JSON text), all others are
+    numbers, None where there is none; so files of one run have one schema and read as one table.
+
+    Args:
+        folder: where to write ``GENERATION.parquet``.
+        every: write the first generation and every one divisible by this.
+        max_chars: cut prompt and completion to this length; None keeps them whole.
+        writes: whether this process writes; one of all does.
+    """
+
+    def __init__(
+        self, folder: Path, every: int = 1, max_chars: int | None = None, writes: bool = True
+    ) -> None:
+        self.folder = folder
+        self.every = every
+        self.max_chars = max_chars
+        self.writes = writes
+        if writes:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, rollout: Rollout) -> None:
+        """Write one generation batch, if it is one to write."""
+        due = rollout.generation == 1 or rollout.generation % self.every == 0
+        if not (self.writes and due):
+            return
+        path = rollout_path(self.folder, rollout.generation)
+        draft = path.with_name(f".{path.name}")
+        pq.write_table(self._table(rollout), draft)
+        os.replace(draft, path)
+
+    def _table(self, rollout: Rollout) -> pa.Table:
+        """The batch as a table: generation and step first, then the columns in their order."""
+        length = len(next(iter(rollout.columns.values())))
+        columns = {
+            "generation": pa.array([rollout.generation] * length, pa.int64()),
+            "step": pa.array([rollout.step] * length, pa.int64()),
+        }
+        for name, values in rollout.columns.items():
+            columns[name] = column(values, self.max_chars)
+        return pa.table(columns)
+
+
+def column(values: list[Any], max_chars: int | None = None) -> pa.Array:
+    """An Arrow column of strings or of 64-bit floats (null where there is no finite number).
+
+    Args:
+        values: all numbers and None, or text and anything else that JSON can hold.
+        max_chars: length to cut texts to.
+    """
+    if all(is_number(value) for value in values):
+        return pa.array([plain(value) for value in values], pa.float64())
+    texts = [
+        value if isinstance(value, str) or value is None else json.dumps(value, ensure_ascii=False)
+        for value in values
+    ]
+    return pa.array([text if text is None else text[:max_chars] for text in texts], pa.string())
+
+
+def rollout_path(folder: Path, generation: int) -> Path:
+    """The file of one generation batch; names sort in the order of time."""
+    return folder / f"{generation:06d}.parquet"
+
+
+def cut_back_rollouts(folder: Path, generation: int) -> None:
+    """Delete the files of generations after `generation`."""
+    for path in folder.glob("*.parquet"):
+        if path.stem.isdigit() and int(path.stem) > generation:
+            path.unlink()

@@ -1,0 +1,224 @@
+"""The life of a training run, from a checked configuration to an exit status.
+
+Processes come up, the run folder is chosen, the configuration becomes objects, the policy is
+evaluated, trained and evaluated again; everything it did is in the run folder. Exit status: 0 at
+the end of training, 130 after Ctrl-C and 143 after SIGTERM (with a checkpoint to resume from).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rlconf import evaluate, launch, manifest, plots, tracking
+from rlconf.build import Parts, build
+from rlconf.checkpoint import Checkpoints
+from rlconf.console import Reporter, quiet_libraries
+from rlconf.interrupt import Interrupt
+from rlconf.launch import World
+from rlconf.progress import TrainingProgress
+from rlconf.record import Metrics, RolloutFiles
+from rlconf.schema import Config
+from rlconf.session import Session, add_evaluation, begin, read_evaluation
+from trainers import OnlineTrainer
+
+
+def train(config: Config) -> int:
+    """Train as the configuration says, on every process of the launch.
+
+    Args:
+        config: composed and checked.
+
+    Returns:
+        The exit status: 0, or 128 + signal.
+
+    Raises:
+        RlconfError: the processes, the folder or the checkpoint are not as asked for.
+    """
+    world = launch.start(config.trainer.get("use_cpu"))
+    launch.check_topology(
+        world, processes=config.launch.processes, distribution=config.launch.distribution
+    )
+    quiet_libraries()
+    session = begin(config, world)
+    reporter = Reporter(world.is_first)
+    variables = tracking.variables(config.tracking, session.folder, session.tracking_id)
+    status, code = manifest.FAILED, 1
+    facts: dict[str, Any] = {}
+    with reporter.logged_to(session.folder.log), tracking.environment(variables):
+        for note in (f"run folder: {session.folder.path}", *session.notes):
+            reporter.say(note)
+        try:
+            code, facts = _train(config, session, world, reporter)
+            status = manifest.INTERRUPTED if code else manifest.FINISHED
+        except KeyboardInterrupt:
+            status = manifest.INTERRUPTED
+            raise
+        except Exception as error:
+            facts = {"error": f"{type(error).__name__}: {error}"}
+            raise
+        finally:
+            if world.is_first:
+                manifest.end(session.folder.manifest, status, **facts)
+            tracking.finish(code)
+            session.release()
+    # A launcher ends all processes as soon as one has failed, and 143 is a failure to it: none may
+    # leave while another is still writing.
+    launch.wait(world)
+    return code
+
+
+def _train(
+    config: Config, session: Session, world: World, reporter: Reporter
+) -> tuple[int, dict[str, Any]]:
+    """Build, evaluate, train, evaluate, save. Returns the exit status and facts on the session."""
+    folder = session.folder
+    parts = build(config, output_dir=str(folder.checkpoints))
+    metrics = Metrics(folder.metrics, session.generation)
+    progress, interrupt = TrainingProgress(reporter), Interrupt()
+    trainer = OnlineTrainer(
+        **parts.trainer_kwargs,
+        on_rollout=[metrics.count, *_rollout_files(config, session, world)],
+        callbacks=[
+            interrupt,
+            Checkpoints(config.checkpoint.keep, generation=lambda: metrics.generation),
+            metrics,
+            progress,
+        ],
+    )
+    _silence(trainer)
+    if not at_boundary(session.step, trainer.args):
+        reporter.say(
+            f"step {session.step} lies inside a generation batch, which no checkpoint holds: "
+            "training goes on with a fresh one and other numbers than without the interruption."
+        )
+
+    if config.evaluate.before and session.step == 0:
+        _evaluate(config, "before", trainer, parts, session, world, reporter)
+    began = time.monotonic()
+    try:
+        with interrupt:
+            _advance(trainer, session)
+    finally:
+        progress.close()
+    facts = {
+        "step": trainer.state.global_step,
+        "generation": trainer.generation,
+        "training_seconds": round(time.monotonic() - began, 3),
+        "totals": metrics.summary,
+    }
+    if not interrupt.signal:
+        if config.checkpoint.final_model:
+            trainer.save_model(str(folder.model))
+        if config.evaluate.after:
+            _evaluate(config, "after", trainer, parts, session, world, reporter)
+    if world.is_first:
+        _show(config, session, interrupt, facts, reporter)
+    return interrupt.exit_code, facts
+
+
+def _rollout_files(config: Config, session: Session, world: World) -> list[RolloutFiles]:
+    """The recorder of rollouts, if one is wanted."""
+    if not config.logging.rollouts:
+        return []
+    return [
+        RolloutFiles(
+            session.folder.rollouts,
+            every=config.logging.every,
+            max_chars=config.logging.max_completion_chars,
+            writes=world.is_first,
+        )
+    ]
+
+
+def _silence(trainer: OnlineTrainer) -> None:
+    """Take away Hugging Face's own bar and printer: the run has its own."""
+    from transformers import PrinterCallback, ProgressCallback
+
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+
+
+def _advance(trainer: OnlineTrainer, session: Session) -> None:
+    """Train from the checkpoint, if there is one, to the end.
+
+    A run that was stopped after its last step has nothing left to train, but the base class would
+    take one step more before it looks; so only the weights are loaded.
+    """
+    if session.checkpoint is None:
+        trainer.train()
+    elif 0 < trainer.args.max_steps <= session.step:
+        trainer._load_from_checkpoint(str(session.checkpoint))
+        trainer.state.global_step, trainer.generation = session.step, session.generation
+    else:
+        trainer.train(resume_from_checkpoint=str(session.checkpoint))
+
+
+def at_boundary(step: int, args: Any) -> bool:
+    """Whether the step after `step` begins with a generation batch, so that a resume is exact.
+
+    A batch is used for steps_per_generation * num_iterations micro-batches, and
+    gradient_accumulation_steps of them make an optimiser step.
+    """
+    window = args.steps_per_generation * args.num_iterations
+    return step * args.gradient_accumulation_steps % window == 0
+
+
+def _evaluate(
+    config: Config,
+    name: str,
+    trainer: OnlineTrainer,
+    parts: Parts,
+    session: Session,
+    world: World,
+    reporter: Reporter,
+) -> None:
+    """Evaluate the policy as it is now and add the result to ``evaluation.json``."""
+    if is_sharded(trainer):
+        reporter.say(
+            f"the model is sharded over the processes, so it is not evaluated {name} training: "
+            f"afterwards, type rlconf evaluate {session.folder.path}"
+        )
+        return
+    result = evaluate.measure(
+        trainer.accelerator.unwrap_model(trainer.model),
+        parts.tokenizer,
+        parts.task,
+        parts.accuracy_reward,
+        config.evaluate,
+        max_new_tokens=trainer.args.max_completion_length,
+        seed=config.seed,
+        world=world,
+    )
+    if world.is_first:
+        add_evaluation(session.folder, name, result)
+        reporter.say(f"{name} training: {evaluate.sentence(result)}")
+
+
+def is_sharded(trainer: OnlineTrainer) -> bool:
+    """Whether no process holds the whole model (DeepSpeed's ZeRO-3, FSDP)."""
+    if trainer.is_deepspeed_enabled:
+        plugin = trainer.accelerator.state.deepspeed_plugin
+        return bool(plugin.zero_stage == 3)
+    return bool(trainer.is_fsdp_enabled)
+
+
+def _show(
+    config: Config,
+    session: Session,
+    interrupt: Interrupt,
+    facts: dict[str, Any],
+    reporter: Reporter,
+) -> None:
+    """Draw the plots and tell the user how it ended and where things are."""
+    folder = session.folder
+    if config.logging.plots:
+        plots.draw(folder.metrics, folder.plots)
+    results = read_evaluation(folder)
+    if results and not interrupt.signal:
+        reporter.say(evaluate.table(results))
+    if interrupt.signal:
+        reporter.say(f"stopped at step {facts['step']}. To go on: resume={folder.path}")
+    else:
+        reporter.say(f"trained to step {facts['step']} in {facts['training_seconds']:.0f} s.")
+    reporter.say(f"everything is in {folder.path}")

@@ -1,0 +1,219 @@
+"""What a configuration is: typed sections, one attribute per setting.
+
+`rlconf.compose.compose` reads Hydra's tree and the command line and returns a `Config`; everything
+downstream (build, run, evaluate) reads it by attribute. Four sections hold plain dictionaries,
+because their keys belong to somebody else: `trainer` (TRL's `GRPOConfig` fields), `task`, `reward`
+and `shaper` (options of whatever is registered under that name). They are checked all the same.
+
+This module imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = [
+    "CheckpointSection",
+    "Config",
+    "EvaluateSection",
+    "LaunchSection",
+    "LoggingSection",
+    "ModelSection",
+    "PeftSection",
+    "RunSection",
+    "TrackingSection",
+    "to_dict",
+]
+
+
+@dataclass
+class RunSection:
+    """Where the run keeps its files.
+
+    Attributes:
+        root: folder that holds all runs; a run is `root/NAME/ID`.
+        id: name of this run's folder. Null: the scheduler's job and task id, else the time.
+        dir: the exact run folder, instead of `root/NAME/ID`.
+    """
+
+    root: str = "runs"
+    id: str | None = None
+    dir: str | None = None
+
+
+@dataclass
+class ModelSection:
+    """The policy: a tiny model built on the spot, or a path or hub id.
+
+    Attributes:
+        name: "tiny", or null for `path`.
+        path: a local folder or a hub id.
+        revision: branch, tag or commit of a hub id.
+        dtype: of the weights; "auto" takes what the checkpoint was saved in.
+        attn_implementation: passed to transformers; null leaves the choice to it.
+        trust_remote_code: run Python that comes with the checkpoint.
+        max_prompt_tokens: longer prompts are left out of the training split. Null: none is.
+        cache_dir: where tiny models are kept. Null: `$RLCONF_CACHE`, else the user's cache folder.
+        tiny: settings of the tiny model and its warm start (`trainers.models.tiny.TinySettings`).
+    """
+
+    name: Literal["tiny"] | None = "tiny"
+    path: str | None = None
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    attn_implementation: str | None = None
+    trust_remote_code: bool = False
+    max_prompt_tokens: int | None = None
+    cache_dir: str | None = None
+    tiny: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class PeftSection:
+    """A LoRA adapter; the section is null when the whole model is trained.
+
+    Attributes:
+        r: rank.
+        alpha: LoRA's scale; the update is multiplied by alpha / r.
+        dropout: in the adapter, in [0, 1).
+        target_modules: names of the layers that get an adapter, or "all-linear".
+    """
+
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    target_modules: str | list[str] = "all-linear"
+
+
+@dataclass
+class LaunchSection:
+    """What the launcher is expected to have started; a run on anything else is refused.
+
+    Attributes:
+        name: of the choice, for messages.
+        processes: how many processes (ranks). Null: as many as there are.
+        distribution: how they share the model. Null: whatever was launched.
+    """
+
+    name: str = "auto"
+    processes: int | None = None
+    distribution: Literal["none", "ddp", "fsdp", "deepspeed"] | None = None
+
+
+@dataclass
+class TrackingSection:
+    """Where metrics go beside `metrics.jsonl`, which is always written.
+
+    Attributes:
+        name: the tracker.
+        project: its project.
+        mode: online or offline (`wandb` only).
+        entity: team or user (`wandb` only); null: the account's default.
+    """
+
+    name: Literal["none", "wandb", "tensorboard", "trackio"] = "none"
+    project: str = "rlconf"
+    mode: Literal["online", "offline"] = "online"
+    entity: str | None = None
+
+
+@dataclass
+class EvaluateSection:
+    """The evaluation before and after training, and of `rlconf evaluate`.
+
+    Attributes:
+        samples: completions per question.
+        temperature: of sampling.
+        top_p: of sampling, in (0, 1].
+        greedy: also decode each question once without sampling.
+        ks: the k of pass@k, each at most `samples`.
+        split: of the task.
+        limit: questions used, the first of the split. Null: all.
+        batch_size: completions generated together on one device.
+        max_new_tokens: of a completion. Null: the training run's limit.
+        before: evaluate before training as well.
+        after: evaluate after training.
+    """
+
+    samples: int = 8
+    temperature: float = 1.0
+    top_p: float = 1.0
+    greedy: bool = True
+    ks: list[int] = field(default_factory=lambda: [1, 4, 8])
+    split: Literal["train", "dev", "test"] = "test"
+    limit: int | None = None
+    batch_size: int = 256
+    max_new_tokens: int | None = None
+    before: bool = True
+    after: bool = True
+
+
+@dataclass
+class LoggingSection:
+    """What the run folder records.
+
+    Attributes:
+        rollouts: write every completion with its rewards to `rollouts/*.parquet`.
+        every: record each n-th generation batch.
+        plots: draw `plots/*.png` at the end.
+        max_completion_chars: cut recorded texts. Null: whole.
+    """
+
+    rollouts: bool = True
+    every: int = 1
+    plots: bool = True
+    max_completion_chars: int | None = None
+
+
+@dataclass
+class CheckpointSection:
+    """What is kept; how often to save is TRL's `trainer.save_steps`.
+
+    Attributes:
+        keep: newest complete checkpoints kept. Null: all.
+        final_model: save the trained model to `model/` at the end.
+    """
+
+    keep: int | None = 2
+    final_model: bool = True
+
+
+@dataclass
+class Config:
+    """A whole configuration.
+
+    Attributes:
+        name: of the run, the folder above its id.
+        seed: of data, model, sampling and data order.
+        resume: null, "auto" (this run's newest complete checkpoint) or the path of a run or
+            checkpoint.
+        plugins: Python files that were imported; set from the command line or the environment only.
+        trainer: `method` and any field of TRL's config class, only those that were set.
+        task: `name` and that task's options.
+        reward: options by reward name, each with its `weight`; empty: the task's own rewards.
+        shaper: options by shaper name, in the order in which they are applied.
+    """
+
+    name: str = "rlconf"
+    seed: int = 0
+    resume: str | None = None
+    plugins: list[str] = field(default_factory=list)
+    run: RunSection = field(default_factory=RunSection)
+    trainer: dict[str, Any] = field(default_factory=dict)
+    task: dict[str, Any] = field(default_factory=dict)
+    reward: dict[str, dict[str, Any]] = field(default_factory=dict)
+    shaper: dict[str, dict[str, Any]] = field(default_factory=dict)
+    model: ModelSection = field(default_factory=ModelSection)
+    peft: PeftSection | None = None
+    launch: LaunchSection = field(default_factory=LaunchSection)
+    tracking: TrackingSection = field(default_factory=TrackingSection)
+    evaluate: EvaluateSection = field(default_factory=EvaluateSection)
+    logging: LoggingSection = field(default_factory=LoggingSection)
+    checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The configuration as plain dictionaries, lists and scalars, as `config.yaml` holds it."""
+    return dataclasses.asdict(config)

@@ -1,0 +1,158 @@
+"""Begin a session of a run: one start of the command, whether it opens a run or goes on with one.
+
+The first process decides on the folder, makes it, takes away what lies after the checkpoint, and
+writes the configuration and the manifest; the others get its decisions.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+from rewards.errors import ConfigError
+from rlconf import checkpoint, compose, launch, manifest, record
+from rlconf.files import write_text
+from rlconf.folder import Choice, RunFolder, choose, claim, point_latest
+from rlconf.launch import World
+from rlconf.schema import Config, to_dict
+
+
+@dataclass(frozen=True)
+class Session:
+    """What every process knows when a session begins.
+
+    Attributes:
+        folder: the run folder.
+        checkpoint: the checkpoint to go on from, or None.
+        step: optimiser steps already taken.
+        generation: generation batches already sampled.
+        tracking_id: the run's name at a tracker.
+        notes: sentences for the user.
+        lock: the first process's hold on the folder.
+    """
+
+    folder: RunFolder
+    checkpoint: Path | None
+    step: int
+    generation: int
+    tracking_id: str
+    notes: list[str]
+    lock: IO[str] | None = None
+
+    def release(self) -> None:
+        """Let other processes write to the folder; the end of this process does so too."""
+        if self.lock is not None:
+            self.lock.close()
+
+
+def begin(config: Config, world: World) -> Session:
+    """Choose, make and mark the run folder, the same on every process.
+
+    Args:
+        config: the composed configuration.
+        world: the process group.
+
+    Raises:
+        ConfigError: the folder is taken or in use, or `resume` is ambiguous.
+        CheckpointError: what `resume` names is not usable.
+    """
+    locks: list[IO[str]] = []
+    devices = launch.gather_objects(world, [describe_device(world)])
+    session = launch.on_first(world, lambda: _begin_on_first(config, world, devices, locks))
+    return replace(session, lock=locks[0] if locks else None)
+
+
+def _begin_on_first(
+    config: Config, world: World, devices: list[str], locks: list[IO[str]]
+) -> Session:
+    plain = to_dict(config)
+    root = Path(config.run.root)
+    choice = choose(
+        root=root,
+        name=config.name,
+        run_id=config.run.id,
+        directory=Path(config.run.dir) if config.run.dir else None,
+        resume=config.resume,
+        config_hash=manifest.config_hash(plain),
+    )
+    folder = choice.folder
+    locks.append(claim(folder))
+    notes = [*choice.notes]
+    marker = checkpoint.read_marker(choice.checkpoint) if choice.checkpoint else {}
+    if marker and marker.get("processes") != world.size:
+        notes.append(
+            f"the checkpoint was written by {marker.get('processes')} process(es) and {world.size} "
+            "run now: training goes on, but does not repeat the same random numbers."
+        )
+    step, generation = marker.get("step", 0), marker.get("generation", 0)
+    changed = _changed_settings(choice, plain)
+    notes += [f"changed since the run began: {line}" for line in changed]
+    _cut_back(choice, step, generation)
+    earlier = manifest.read(folder.manifest) if choice.resumed else {}
+    tracking_id = earlier.get("tracking_id") or uuid.uuid4().hex[:12]
+    compose.save(config, folder.config)
+    manifest.begin(
+        folder.manifest,
+        manifest.session(
+            processes=world.size,
+            distribution=world.kind,
+            devices=devices,
+            resumed_from=str(choice.checkpoint) if choice.checkpoint else None,
+            changed=changed,
+        ),
+        name=config.name,
+        config_hash=manifest.config_hash(plain),
+        seed=config.seed,
+        tracking_id=tracking_id,
+    )
+    point_latest(root, folder)
+    return Session(folder, choice.checkpoint, step, generation, tracking_id, notes)
+
+
+def _changed_settings(choice: Choice, plain: dict[str, Any]) -> list[str]:
+    """What differs from the configuration that the resumed run was started with."""
+    source = choice.folder if choice.resumed else choice.branched_from
+    if source is None or not source.config.exists():
+        return []
+    try:
+        return manifest.differences(to_dict(compose.load(source.config)), plain)
+    except ConfigError as error:
+        return [f"the former config.yaml cannot be read by this version: {error}"]
+
+
+def _cut_back(choice: Choice, step: int, generation: int) -> None:
+    """Drop what was written after the checkpoint; a branch gets what was written before it."""
+    folder = choice.folder
+    source = choice.branched_from or folder
+    if choice.checkpoint is not None or choice.resumed:
+        record.cut_back_metrics(source.metrics, folder.metrics, step)
+    if choice.resumed:
+        record.cut_back_rollouts(folder.rollouts, generation)
+        checkpoint.discard_after(folder.checkpoints, step)
+
+
+def describe_device(world: World) -> str:
+    """The device in words: its name for a GPU, the number of threads for a CPU."""
+    import torch
+
+    device = torch.device(world.device)
+    if device.type == "cuda":
+        return f"{device} {torch.cuda.get_device_name(device)}"
+    return f"{device}, threads: {torch.get_num_threads()}"
+
+
+def read_evaluation(folder: RunFolder) -> dict[str, Any]:
+    """The evaluations of a run so far, by name (before, after); empty if there is none."""
+    if not folder.evaluation.exists():
+        return {}
+    found: dict[str, Any] = json.loads(folder.evaluation.read_text(encoding="utf-8"))
+    return found
+
+
+def add_evaluation(folder: RunFolder, name: str, result: dict[str, Any]) -> None:
+    """Add an evaluation to those of the run."""
+    content = {**read_evaluation(folder), name: result}
+    write_text(folder.evaluation, json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,113 @@
+"""TRL's configuration class, read as a list of names, types and defaults.
+
+TRL's dataclass cannot be a structured config of Hydra's (unions of containers), so the trainer's
+section is a plain mapping that is checked against the dataclass here. Importing this module is
+cheap; the functions import TRL, and with it torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, Literal, get_args
+
+from rlconf.fields import read_fields
+from rlconf.problems import Problem
+
+__all__ = ["ELSEWHERE", "METHODS", "defaults", "effective", "read_trainer", "types"]
+
+METHODS = ("grpo",)
+
+# Fields of GRPOConfig that another setting of ours decides, and names that people try because
+# older releases had them: what to type instead.
+ELSEWHERE = {
+    "output_dir": "the run folder is set by run.root, run.id or run.dir",
+    "run_name": "set name= and run.id=",
+    "seed": "set seed=, which also seeds the data and the model",
+    "report_to": "choose tracking=wandb, tensorboard, trackio or none",
+    "project": "set tracking.project=",
+    "logging_dir": "event files go to the run folder",
+    "resume_from_checkpoint": "set resume=auto or resume=PATH",
+    "reward_weights": "set reward.NAME.weight=",
+    "save_total_limit": "set checkpoint.keep=: rlconf rotates checkpoints once they are complete",
+    "model_init_kwargs": "set model.dtype=, model.attn_implementation= or model.revision=",
+    "trust_remote_code": "set model.trust_remote_code=",
+    "hub_token": "set $HF_TOKEN or log in with `hf auth login`: the run folder would keep a token",
+    "parallelism_config": "TRL's GRPO does not support it",
+    "do_train": "use `rlconf train`",
+    "do_eval": "set trainer.eval_strategy=steps",
+    "do_predict": "use `rlconf evaluate`",
+    "local_rank": "the launcher sets it",
+    "max_prompt_length": "TRL has no such field any more: set model.max_prompt_tokens=",
+    "warmup_ratio": "set trainer.warmup_steps= to a number below 1, the share of all steps",
+}
+
+_CHOICES: dict[str, Any] = {
+    "loss_type": Literal["dapo", "grpo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"],
+    "importance_sampling_level": Literal["token", "sequence"],
+    "scale_rewards": Literal["group", "batch", "none"] | bool,
+    "multi_objective_aggregation": Literal["sum_then_normalize", "normalize_then_sum"],
+    "vllm_mode": Literal["colocate", "server"],
+    "vllm_importance_sampling_mode": Literal[
+        "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"
+    ],
+}
+"""Fields that TRL annotates as text; a contract test holds the lists against TRL."""
+
+
+@functools.cache
+def types() -> dict[str, Any]:
+    """Annotation of every field that can be set, by name."""
+    from trl import GRPOConfig
+
+    hints = {f.name: _plain_hint(f.type) for f in dataclasses.fields(GRPOConfig) if f.init}
+    return {"method": Literal[METHODS], **hints, **_CHOICES}
+
+
+@functools.cache
+def defaults() -> Mapping[str, Any]:
+    """TRL's default of every field, by name."""
+    from trl import GRPOConfig
+
+    return {
+        field.name: field.default_factory()
+        if field.default_factory is not dataclasses.MISSING
+        else field.default
+        for field in dataclasses.fields(GRPOConfig)
+        if field.init
+    }
+
+
+def read_trainer(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Check the trainer's section.
+
+    Returns:
+        What is right in it, and what is wrong.
+    """
+    problems = [
+        Problem(f"trainer.{name}: {ELSEWHERE[name]}", (f"trainer.{name}",))
+        for name in values
+        if name in ELSEWHERE
+    ]
+    rest = {name: value for name, value in values.items() if name not in ELSEWHERE}
+    known = {name: hint for name, hint in types().items() if name not in ELSEWHERE}
+    good, found = read_fields(known, rest, "trainer")
+    return good, problems + found
+
+
+def _plain_hint(hint: Any) -> Any:
+    """The annotation as YAML sees it: `SomeEnum | str` means one of the enum's values."""
+    args = get_args(hint)
+    enums = [arg for arg in args if isinstance(arg, type) and issubclass(arg, enum.Enum)]
+    if not enums:
+        return hint
+    values: Any = Literal[tuple(str(member.value) for member in enums[0])]
+    return values | None if type(None) in args else values
+
+
+def effective(trainer: Mapping[str, Any]) -> SimpleNamespace:
+    """The trainer's settings with TRL's defaults where nothing is set."""
+    return SimpleNamespace(**{**defaults(), **trainer})

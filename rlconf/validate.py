@@ -1,0 +1,226 @@
+"""`rlconf validate`: what a configuration will do, without loading a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rlconf import arithmetic, foreign
+from rlconf.build import build_task, reward_weights
+from rlconf.check import check_columns, ranks, shaper_names
+from rlconf.effects import advice, extra_forwards, without_effect
+from rlconf.plugins import settings_defaults
+from rlconf.problems import Problem, raise_all
+from rlconf.schema import Config, to_dict
+from rlconf.trl_fields import defaults, effective
+
+__all__ = ["differences", "report"]
+
+_REMOTE_TASKS = ("hub",)
+"""Tasks that would download; their rows are checked when training starts."""
+
+
+def report(config: Config) -> str:
+    """Describe a checked configuration.
+
+    Builds the task, unless it would have to be downloaded, and checks the columns that the rewards
+    read and that there are rows enough for one generation batch.
+
+    Raises:
+        ConfigError: the task and the rewards or the batch do not fit.
+    """
+    args = effective(config.trainer)
+    batch, problems = arithmetic.plan(args, ranks(config))
+    raise_all(problems)
+    assert batch is not None
+    rows, told = _task(config, batch)
+    blocks = {
+        "task": told,
+        "batch": _batch(args, batch, rows),
+        "extra forwards per generation batch": extra_forwards(args, batch, _needs_signals(config)),
+        "without effect here": without_effect(config.trainer, args, batch, config),
+        "worth a look": advice(args),
+        "differences from TRL's defaults": _trainer_differences(config.trainer),
+        "differences from rlconf's defaults": differences(config),
+    }
+    return "\n\n".join(_block(title, lines) for title, lines in blocks.items())
+
+
+def _task(config: Config, batch: arithmetic.Batch) -> tuple[int | None, list[str]]:
+    """Rows of the training split, if they are at hand, and what to say about them."""
+    name = config.task["name"]
+    if name in _REMOTE_TASKS:
+        path = config.task.get("path")
+        return None, [f"{name}: {path}; rows and columns are checked when training starts"]
+    task = build_task(config)
+    weights = reward_weights(config, task)
+    problems = check_columns(weights, list(task.train[0]), task.name)
+    if len(task.train) < batch.prompts:
+        text = f"task {name!r} has {len(task.train)} training rows and one generation batch takes "
+        text += f"{batch.prompts} prompts: set task.train_size to {batch.prompts} or more"
+        problems.append(Problem(text))
+    raise_all(problems)
+    sizes = f"{len(task.train)} train, {len(task.dev)} dev, {len(task.test)} test"
+    told = ", ".join(f"{reward} x {weight:g}" for reward, weight in weights.items())
+    limit = effective(config.trainer).max_completion_length
+    if config.trainer.get("max_completion_length") is None:
+        limit = task.max_completion_tokens
+    lines = [f"{name}: {sizes}", f"rewards: {told}", f"completions: up to {limit} tokens"]
+    return len(task.train), lines
+
+
+def _batch(args: Any, batch: arithmetic.Batch, rows: int | None) -> list[str]:
+    """The arithmetic, spelt out."""
+    lines = [
+        f"{batch.prompts} prompts x {batch.num_generations} generations = {batch.completions} "
+        f"completions per generation batch",
+        f"{batch.completions} = micro-batch {batch.micro_batch} x {_many(batch.ranks, 'rank')} x "
+        f"{_many(batch.steps_per_generation, 'micro-batch', 'micro-batches')}",
+        f"{_many(batch.passes, 'pass', 'passes')} ({batch.steps_per_generation} x "
+        f"{_many(batch.num_iterations, 'iteration')}) / accumulation {batch.accumulation} = "
+        f"{_optimiser_steps(batch)} per generation batch",
+    ]
+    if args.max_steps > 0:
+        total, why = int(args.max_steps), "trainer.max_steps"
+    elif rows is not None:
+        total = batch.steps(rows, args.num_train_epochs)
+        why = f"{args.num_train_epochs:g} epochs of {rows} rows"
+    else:
+        return [*lines, f"{args.num_train_epochs:g} epochs of optimiser steps"]
+    completions = int(total / batch.updates * batch.completions)
+    lines.append(f"{total} optimiser steps in all ({why}), {completions} completions sampled")
+    if rows is not None and args.max_steps > 0:
+        epochs = completions / batch.num_generations / rows
+        lines.append(f"{epochs:.2g} times through the {rows} training rows")
+    return lines
+
+
+def differences(config: Config) -> list[str]:
+    """`key = value (default)` for each setting of ours that is not at its default.
+
+    The options of a chosen task, reward or shaper are compared with that part's own defaults, the
+    choice itself and everything else with what the tree's root gives.
+    """
+    from rlconf.compose import composed
+
+    root, mine = composed([])[0], to_dict(config)
+    chosen = {
+        "task": (root["task"]["name"], config.task["name"]),
+        "reward": (list(root["reward"]), list(config.reward)),
+        "shaper": (list(root["shaper"]), list(config.shaper)),
+    }
+    found = [
+        f"{group} = {_show(now)} (default: {_show(usual)})"
+        for group, (usual, now) in chosen.items()
+        if now != usual
+    ]
+    usual = {key: value for key, value in root.items() if key not in _COMPARED_APART}
+    now = {key: value for key, value in mine.items() if key not in _COMPARED_APART}
+    usual_parts, parts = _part_defaults(config), {key: mine[key] for key in chosen}
+    return found + _compare(_flat(usual), _flat(now)) + _compare(_flat(usual_parts), _flat(parts))
+
+
+_COMPARED_APART = ("trainer", "plugins", "task", "reward", "shaper")
+
+
+def _part_defaults(config: Config) -> dict[str, Any]:
+    """The options of the chosen task, rewards and shapers as they are if nobody sets them."""
+    import rewards
+    from data import tasks
+
+    name = config.task["name"]
+    found: dict[str, Any] = {"task": {"name": name, **settings_defaults(tasks.get(name).settings)}}
+    found["reward"] = {
+        one: {
+            "weight": 1.0,
+            **(foreign.OPTIONS[one] if one in foreign.OPTIONS else rewards.spec(one).options),
+        }
+        for one in config.reward
+    }
+    found["shaper"] = {}
+    if config.shaper:
+        from trainers import shapers
+
+        found["shaper"] = {
+            one: settings_defaults(shapers.get(one).settings) for one in config.shaper
+        }
+    return found
+
+
+def _compare(usual: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """A line for each key whose value is not the usual one."""
+    return [
+        f"{key} = {_show(value)}" + (f" (default: {_show(usual[key])})" if key in usual else "")
+        for key, value in sorted(now.items())
+        if key not in usual or _as_list(value) != _as_list(usual[key])
+    ]
+
+
+def _as_list(value: Any) -> Any:
+    """A tuple and the list that YAML makes of it are the same setting."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _trainer_differences(trainer: Mapping[str, Any]) -> list[str]:
+    """The same for TRL's settings, against TRL's own defaults."""
+    base = defaults()
+    return [
+        f"trainer.{name} = {_show(value)} (TRL: {_show(base[name])})"
+        for name, value in sorted(trainer.items())
+        if name in base and value != _plain(base[name]) and value is not None
+    ]
+
+
+def _needs_signals(config: Config) -> bool:
+    if not config.shaper:
+        return False
+    from trainers import shapers
+
+    return any(shapers.get(name).needs for name in shaper_names(config))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}; an empty mapping has no keys."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        key = f"{prefix}.{name}" if prefix else str(name)
+        if isinstance(value, Mapping):
+            found |= _flat(value, key)
+        else:
+            found[key] = value
+    return found
+
+
+def _block(title: str, lines: Iterable[str]) -> str:
+    listed = [f"  {line}" for line in lines] or ["  none"]
+    return "\n".join([title, *listed])
+
+
+def _many(count: int, one: str, several: str | None = None) -> str:
+    return f"{count} {one if count == 1 else several or one + 's'}"
+
+
+def _optimiser_steps(batch: arithmetic.Batch) -> str:
+    if batch.updates == 1:
+        return "1 optimiser step"
+    if batch.updates < 1:
+        return f"{batch.updates} of an optimiser step"
+    exact = f"{batch.updates}" if batch.updates.denominator == 1 else f"{float(batch.updates):.3g}"
+    return f"{exact} optimiser steps"
+
+
+def _plain(value: Any) -> Any:
+    """An enum's value, as YAML would hold it."""
+    return getattr(value, "value", value)
+
+
+def _show(value: Any) -> str:
+    value = _plain(value)
+    words = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    if isinstance(value, str):
+        return value if len(value) <= 60 and value.isprintable() and value else repr(value[:60])
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(_show, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)

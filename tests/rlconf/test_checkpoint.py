@@ -1,0 +1,128 @@
+"""Checkpoints: sealed last, checked on resume, rotated after the seal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from rlconf.checkpoint import MARKER, Checkpoints, fault, newest, read_marker, rotate, seal, step_of
+
+
+def write(folder: Path, step: int, *, sealed: bool = True) -> Path:
+    """A checkpoint of two files, one of them in a folder of its own."""
+    path = folder / f"checkpoint-{step}"
+    (path / "optimizer").mkdir(parents=True)
+    (path / "model.safetensors").write_bytes(b"12345")
+    (path / "optimizer" / "state.bin").write_bytes(b"123")
+    if sealed:
+        seal(path, step=step, generation=step)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [("checkpoint-12", 12), ("checkpoint-0", 0), ("checkpoint-", None), ("old-checkpoint-3", None)],
+)
+def test_step_is_read_from_the_name(name, step):
+    assert step_of(Path(name)) == step
+
+
+def test_marker_names_every_file_with_its_size(tmp_path):
+    path = write(tmp_path, 4)
+
+    marker = read_marker(path)
+
+    assert marker["files"] == {"model.safetensors": 5, "optimizer/state.bin": 3}
+    assert (marker["step"], marker["generation"]) == (4, 4)
+    assert fault(path) is None
+
+
+def test_sealing_again_does_not_count_the_marker_itself(tmp_path):
+    path = write(tmp_path, 4)
+    seal(path, step=4)
+    assert MARKER not in read_marker(path)["files"]
+
+
+def test_each_kind_of_damage_is_told(tmp_path):
+    unsealed = write(tmp_path, 1, sealed=False)
+    missing = write(tmp_path, 2)
+    (missing / "model.safetensors").unlink()
+    truncated = write(tmp_path, 3)
+    (truncated / "optimizer" / "state.bin").write_bytes(b"1")
+    unreadable = write(tmp_path, 4)
+    (unreadable / MARKER).write_text("{")
+
+    assert "no COMPLETE.json" in fault(unsealed)
+    assert fault(missing) == "its file model.safetensors is missing"
+    assert fault(truncated) == "its file optimizer/state.bin has 1 bytes, 3 were written"
+    assert "cannot be read" in fault(unreadable)
+
+
+def test_newest_goes_by_step_and_says_what_it_passed_over(tmp_path):
+    for step in (5, 10, 100):  # as text "checkpoint-5" sorts last
+        write(tmp_path, step)
+    write(tmp_path, 105, sealed=False)
+    (tmp_path / "checkpoint-final").mkdir()  # not a name of ours
+
+    path, skipped = newest(tmp_path)
+
+    assert path == tmp_path / "checkpoint-100"
+    assert len(skipped) == 1
+    assert skipped[0].startswith("checkpoint-105: it has no COMPLETE.json")
+
+
+def test_newest_of_nothing(tmp_path):
+    assert newest(tmp_path / "absent") == (None, [])
+
+
+def test_rotation_keeps_the_newest_complete_ones(tmp_path):
+    for step in (1, 2, 3, 4):
+        write(tmp_path, step)
+
+    rotate(tmp_path, keep=2)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-3", "checkpoint-4"]
+
+
+def test_an_incomplete_checkpoint_never_counts_as_kept(tmp_path):
+    write(tmp_path, 1)
+    write(tmp_path, 2, sealed=False)  # older than a complete one: of no use
+    write(tmp_path, 3)
+    write(tmp_path, 4, sealed=False)  # newer: may be being written
+
+    rotate(tmp_path, keep=2)
+
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert kept == ["checkpoint-1", "checkpoint-3", "checkpoint-4"]
+
+
+def test_rotation_is_off_without_a_number(tmp_path):
+    for step in (1, 2, 3):
+        write(tmp_path, step)
+    assert rotate(tmp_path, keep=None) == []
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_callback_seals_then_rotates_and_logs_before_a_save(tmp_path):
+    write(tmp_path, 3)
+    write(tmp_path, 6, sealed=False)  # what the trainer has just written
+    callback = Checkpoints(keep=1, generation=lambda: 12)
+    control = SimpleNamespace(should_save=True, should_log=False)
+    args, state = SimpleNamespace(output_dir=str(tmp_path)), SimpleNamespace(global_step=6)
+
+    callback.on_step_end(args, state, control)
+    callback.on_save(args, state, control)
+
+    assert control.should_log
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-6"]
+    marker = json.loads((tmp_path / "checkpoint-6" / MARKER).read_text())
+    assert (marker["step"], marker["generation"], marker["processes"]) == (6, 12, 1)
+
+
+def test_no_log_call_is_added_where_nothing_is_saved():
+    control = SimpleNamespace(should_save=False, should_log=False)
+    Checkpoints(keep=1, generation=int).on_step_end(None, None, control)
+    assert not control.should_log

@@ -1,0 +1,92 @@
+"""The command line: exit codes, one clean message, and help that is quick."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rlconf import cli
+
+
+def test_a_valid_configuration(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["validate", "experiment=quickstart"]) == 0
+    out, err = capsys.readouterr()
+    assert "32 prompts x 8 generations" in out
+    assert err == ""
+
+
+def test_a_wrong_one_is_one_message_without_traceback(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["validate", "+trainer.learning_rat=1", "seed=x"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("rlconf: 2 settings need a change:")
+    assert "Traceback" not in err
+
+
+def test_train_checks_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "shaper=[ucas]", "trainer.loss_type=vespo"]) == 2
+    assert "loss_type=vespo" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []  # no run folder
+
+
+def test_cfg_prints_yaml_that_can_be_read_back(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    from rlconf.compose import compose, load
+
+    assert cli.main(["train", "--cfg", "experiment=quickstart", "seed=3"]) == 0
+    printed = tmp_path / "config.yaml"
+    printed.write_text(capsys.readouterr().out)
+    assert load(printed) == compose(["experiment=quickstart", "seed=3"])
+
+
+@pytest.mark.parametrize("command", [["--help"], ["train", "--help"]])
+def test_help_lists_groups_choices_and_keys(command, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        cli.main(command)
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    for part in ("ucas_release", "quickstart", "largest", "evaluate.samples", "soft_overlong"):
+        assert part in out
+
+
+def test_an_unknown_command_is_refused_with_2():
+    with pytest.raises(SystemExit) as end:
+        cli.main(["trian"])
+    assert end.value.code == 2
+
+
+def test_help_and_cfg_load_no_torch():
+    code = (
+        "import sys\nfrom rlconf import cli\n"
+        "try:\n    cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "cli.main(['train', '--cfg'])\n"
+        "heavy = {'torch', 'transformers', 'trl', 'datasets'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert time.perf_counter() - start < 10  # 0.5 s on an idle machine; torch alone takes 2 s
+
+
+def test_evaluate_reads_the_runs_own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from rlconf import evaluate
+    from rlconf.compose import compose, save
+
+    seen = []
+    monkeypatch.setattr(evaluate, "evaluate_command", lambda *args: seen.append(args) or 0)
+    save(compose(["experiment=quickstart", "seed=9"]), tmp_path / "config.yaml")
+    assert cli.main(["evaluate", str(tmp_path), "evaluate.limit=4"]) == 0
+    config, target = seen[0]
+    assert (config.seed, config.evaluate.limit, target) == (9, 4, str(tmp_path))
+    assert cli.main(["evaluate", "some/model", "task=largest"]) == 0
+    config, target = seen[1]
+    assert (config.model.path, config.model.name, config.task["name"]) == (
+        "some/model",
+        None,
+        "largest",
+    )

@@ -1,0 +1,134 @@
+"""Evaluation: every question once whatever the number of processes, and what is shown of it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from data.tasks import Task
+from rewards.errors import CheckpointError
+from rlconf import checkpoint, launch
+from rlconf.evaluate import cells, measure, sentence, share, table, weights
+from rlconf.folder import RunFolder
+from rlconf.launch import World
+from rlconf.schema import EvaluateSection
+
+ROWS = [
+    {"prompt": f"{n}>", "answer": str(n % 10), "level": 1 + n % 2, "id": f"q{n}"} for n in range(6)
+]
+TASK = Task("digits", train=ROWS, dev=[], test=ROWS, rewards=("exact",), max_completion_tokens=3)
+
+
+def first_digit(completions, answer, **_):
+    return [float(text[:1] == gold) for text, gold in zip(completions, answer, strict=True)]
+
+
+def run(make_model, tokenizer, world, **settings):
+    section = EvaluateSection(**({"samples": 4, "ks": [1, 4]} | settings))
+    return measure(
+        make_model(), tokenizer, TASK, first_digit, section, max_new_tokens=3, seed=1, world=world
+    )
+
+
+def test_counts_questions_samples_and_levels(make_model, tokenizer):
+    result = run(make_model, tokenizer, World(1, 0, "NO", "cpu"))
+    assert (result["questions"], result["sampled"]["samples"]) == (6, 24)
+    assert list(result["sampled"]["levels"]) == ["1", "2"]
+    assert result["sampled"]["levels"]["1"]["questions"] == 3
+    assert result["greedy"]["samples"] == 6
+    assert result["max_new_tokens"] == 3
+
+
+def test_limit_and_greedy_can_be_set(make_model, tokenizer):
+    result = run(make_model, tokenizer, World(1, 0, "NO", "cpu"), limit=2, greedy=False)
+    assert (result["questions"], result["greedy"]) == (2, None)
+
+
+def test_processes_share_the_questions_out(make_model, tokenizer, monkeypatch):
+    """Two ranks by hand: each samples its own rows, and together they cover all of them."""
+    seen = []
+
+    def collect(world, solutions):
+        seen.append((world.rank, {solution.question_id for solution in solutions}))
+        return solutions
+
+    monkeypatch.setattr(launch, "gather_objects", collect)
+    for rank in (0, 1):
+        run(make_model, tokenizer, World(2, rank, "MULTI_CPU", "cpu"), greedy=False)
+    assert seen == [(0, {"q0", "q2", "q4"}), (1, {"q1", "q3", "q5"})]
+
+
+def result(value: float, *, greedy: bool = True) -> dict:
+    """What `measure` returns, with one accuracy everywhere."""
+    accuracy = {"value": value, "low": value - 0.1, "high": value + 0.1}
+    return {
+        "task": "sort",
+        "split": "test",
+        "questions": 100,
+        "samples": 8,
+        "sampled": {
+            "accuracy": accuracy,
+            "pass@k": {"1": value, "8": 0.9, "16": None},
+            "levels": {"3": {"accuracy": accuracy}},
+        },
+        "greedy": {"accuracy": accuracy} if greedy else None,
+    }
+
+
+def test_an_accuracy_is_shown_with_its_interval():
+    assert share({"value": 0.5, "low": 0.4, "high": 0.6}) == "0.500 [0.400, 0.600]"
+    assert share(None) == "not scored"
+
+
+def test_headline():
+    assert sentence(result(0.5)) == (
+        "sampled accuracy 0.500 [0.400, 0.600], greedy 0.500 [0.400, 0.600] "
+        "(sort, test split, 100 questions x 8 samples)"
+    )
+    assert "greedy" not in sentence(result(0.5, greedy=False))
+
+
+def test_cells_leave_out_what_says_nothing():
+    assert cells(result(0.5)) == {
+        "sampled": "0.500 [0.400, 0.600]",
+        "greedy": "0.500 [0.400, 0.600]",
+        "pass@8": "0.900",  # not pass@1, which is the accuracy; not pass@16 of 8 samples
+        "level 3": "0.500 [0.400, 0.600]",
+    }
+
+
+def test_table_puts_evaluations_side_by_side():
+    stream = io.StringIO()
+    Console(file=stream, width=90).print(
+        table({"before": result(0.2, greedy=False), "after": result(0.8)})
+    )
+    text = stream.getvalue()
+    assert "before" in text
+    assert "0.200 [0.100, 0.300] │ 0.800 [0.700, 0.900]" in text
+
+
+# --- which weights a run is judged by ------------------------------------------------------
+
+
+def make_checkpoint(run: RunFolder, step: int) -> Path:
+    path = run.checkpoints / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    return path
+
+
+def test_the_trained_model_then_the_newest_complete_checkpoint(tmp_path):
+    folder = RunFolder(tmp_path)
+    with pytest.raises(CheckpointError, match=r"neither a trained model .* nor a complete"):
+        weights(folder)
+    make_checkpoint(folder, 9)
+    with pytest.raises(CheckpointError, match="Passed over checkpoint-9: it has no COMPLETE"):
+        weights(folder)
+    checkpoint.seal(make_checkpoint(folder, 5))
+    assert weights(folder).name == "checkpoint-5"
+    folder.model.mkdir()
+    assert weights(folder).name == "checkpoint-5"  # a folder without a model in it
+    (folder.model / "adapter_config.json").touch()
+    assert weights(folder) == folder.model

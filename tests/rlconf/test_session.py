@@ -1,0 +1,114 @@
+"""Beginning a session: the folder is made, marked, cut back, and the user is told what changed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rewards.errors import ConfigError
+from rlconf import checkpoint, compose, manifest
+from rlconf.launch import World
+from rlconf.record import read_metrics
+from rlconf.schema import Config, RunSection
+from rlconf.session import Session, add_evaluation, begin, read_evaluation
+
+ALONE = World(size=1, rank=0, kind="NO", device="cpu")
+
+
+def config(root, **changes) -> Config:
+    return Config(name="sort", run=RunSection(root=str(root), id="a"), **changes)
+
+
+def open_run(root, **changes) -> Session:
+    """Begin a session, and end it as a process's exit would: the lock is released."""
+    session = begin(config(root, **changes), ALONE)
+    session.lock.close()
+    return session
+
+
+def train_to(session: Session, step: int) -> None:
+    """What a trainer leaves: metrics and rollouts past its last complete checkpoint."""
+    rows = "".join(json.dumps({"step": one}) + "\n" for one in range(1, step + 2))
+    session.folder.metrics.write_text(rows)
+    session.folder.rollouts.mkdir()
+    for generation in range(1, step + 2):
+        (session.folder.rollouts / f"{generation:06d}.parquet").touch()
+    for saved in (step, step + 1):
+        (session.folder.checkpoints / f"checkpoint-{saved}").mkdir(parents=True)
+    checkpoint.seal(
+        session.folder.checkpoints / f"checkpoint-{step}", step=step, generation=step, processes=1
+    )
+
+
+def test_a_new_run_has_its_configuration_and_manifest(tmp_path):
+    session = open_run(tmp_path, seed=7)
+
+    assert (session.checkpoint, session.step, session.generation) == (None, 0, 0)
+    assert compose.load(session.folder.config).seed == 7
+    facts = manifest.read(session.folder.manifest)
+    assert (facts["name"], facts["seed"], facts["status"]) == ("sort", 7, "running")
+    assert facts["sessions"][0]["devices"][0].startswith("cpu")
+    assert (tmp_path / "latest").resolve() == session.folder.path.resolve()
+
+
+def test_resume_cuts_everything_back_to_the_checkpoint(tmp_path):
+    train_to(open_run(tmp_path), step=3)
+
+    session = open_run(tmp_path, resume="auto")
+
+    assert (session.checkpoint.name, session.step, session.generation) == ("checkpoint-3", 3, 3)
+    assert [row["step"] for row in read_metrics(session.folder.metrics)] == [1, 2, 3]
+    assert len(list(session.folder.rollouts.iterdir())) == 3
+    assert [path.name for path in session.folder.checkpoints.iterdir()] == ["checkpoint-3"]
+
+
+def test_a_resumed_run_keeps_its_name_at_the_tracker(tmp_path):
+    first = open_run(tmp_path)
+    assert open_run(tmp_path, resume="auto").tracking_id == first.tracking_id
+
+
+def test_resume_tells_which_settings_changed(tmp_path):
+    open_run(tmp_path, trainer={"max_steps": 100})
+    session = open_run(tmp_path, resume="auto", trainer={"max_steps": 200})
+    assert "changed since the run began: trainer.max_steps: 100 -> 200" in session.notes
+    assert manifest.read(session.folder.manifest)["sessions"][1]["changed"]
+
+
+def test_resume_on_another_number_of_processes_is_told(tmp_path):
+    train_to(open_run(tmp_path), step=3)
+    path = tmp_path / "sort/a/checkpoints/checkpoint-3"
+    checkpoint.seal(path, step=3, generation=3, processes=4)
+    session = open_run(tmp_path, resume="auto")
+    assert any("written by 4 process(es) and 1 run now" in note for note in session.notes)
+
+
+def test_a_branch_gets_the_history_before_it_and_leaves_its_source_alone(tmp_path):
+    source = open_run(tmp_path)
+    train_to(source, step=3)
+    path = source.folder.checkpoints / "checkpoint-3"
+
+    branch = begin(
+        Config(name="sort", run=RunSection(root=str(tmp_path), id="branch"), resume=str(path)),
+        ALONE,
+    )
+
+    assert branch.folder.path == tmp_path / "sort" / "branch"
+    assert [row["step"] for row in read_metrics(branch.folder.metrics)] == [1, 2, 3]
+    assert len(read_metrics(source.folder.metrics)) == 4
+    assert branch.tracking_id != source.tracking_id
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    session = begin(config(tmp_path), ALONE)
+    with pytest.raises(ConfigError, match="in use"):
+        begin(config(tmp_path, resume="auto"), ALONE)
+    session.lock.close()
+
+
+def test_evaluations_are_added_by_name(tmp_path):
+    folder = open_run(tmp_path).folder
+    assert read_evaluation(folder) == {}
+    add_evaluation(folder, "before", {"accuracy": 0.1})
+    add_evaluation(folder, "after", {"accuracy": 0.9})
+    assert read_evaluation(folder) == {"before": {"accuracy": 0.1}, "after": {"accuracy": 0.9}}
