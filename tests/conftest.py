@@ -1,0 +1,123 @@
+"""Fixtures that several rooms share: a two-layer model and a character tokenizer."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch is imported: with another busy process, OpenMP barriers make it ten times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHARACTERS = "0123456789>"
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """Character tokenizer with pad, bos and eos, padding left; decodes digits without spaces."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocab = {token: i for i, token in enumerate(["<pad>", "<bos>", "<eos>", *CHARACTERS])}
+    core = Tokenizer(models.WordLevel(vocab, unk_token="<pad>"))
+    core.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    core.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        padding_side="left",
+    )
+
+
+@pytest.fixture(scope="session")
+def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """`make_model(seed=0, **config)`: a LlamaForCausalLM of two layers with random weights.
+
+    Loaded from a folder, because TRL looks a model's files up under its `name_or_path`.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    def make(seed: int = 0, **config: Any) -> Any:
+        settings = {
+            "vocab_size": 3 + len(CHARACTERS),
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "max_position_embeddings": 64,
+            "tie_word_embeddings": True,
+            "pad_token_id": 0,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+        } | config
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = LlamaForCausalLM(LlamaConfig(**settings))
+        folder = tmp_path_factory.mktemp("model")
+        model.save_pretrained(folder)
+        return LlamaForCausalLM.from_pretrained(folder)
+
+    return make
+
+
+@pytest.fixture
+def grpo_config(tmp_path: Path) -> Callable[..., Any]:
+    """`grpo_config(**overrides)`: a GRPOConfig for the CPU, 4 prompts x 4 generations."""
+    from trl import GRPOConfig
+
+    def make(**overrides: Any) -> Any:
+        settings: dict[str, Any] = {
+            "output_dir": str(tmp_path / "out"),
+            "use_cpu": True,
+            "bf16": False,
+            "gradient_checkpointing": False,
+            "per_device_train_batch_size": 16,
+            "num_generations": 4,
+            "max_completion_length": 5,
+            "learning_rate": 1e-3,
+            "max_steps": 3,
+            "logging_steps": 1,
+            "save_strategy": "no",
+            "report_to": [],
+            "disable_tqdm": True,
+            "seed": 0,
+        }
+        return GRPOConfig(**(settings | overrides))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prompts() -> Any:
+    """32 prompts of three digits, each with the largest digit as its answer."""
+    import random
+
+    from datasets import Dataset
+
+    rng = random.Random(0)
+    rows = [rng.sample("0123456789", 3) for _ in range(32)]
+    return Dataset.from_list([{"prompt": "".join(row) + ">", "answer": max(row)} for row in rows])
+
+
+@pytest.fixture(scope="session")
+def digit_reward() -> Callable[..., list[float]]:
+    """Share of characters that are the answer: graded, and not zero for a random model."""
+
+    def digit(completions: list[str], answer: list[str], **_: Any) -> list[float]:
+        return [
+            text.count(gold) / max(len(text), 1)
+            for text, gold in zip(completions, answer, strict=True)
+        ]
+
+    return digit

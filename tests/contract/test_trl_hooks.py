@@ -1,0 +1,181 @@
+"""What `trainers/_trl.py` lists, held against the installed TRL: upgrades must fail here."""
+
+from __future__ import annotations
+
+import inspect
+from types import MethodType
+
+import pytest
+import torch
+import trl
+from trl import GRPOTrainer
+from trl.trainer.utils import FusedCausalLMOutput, RepeatSampler, add_fused_lm_head
+
+SIGNATURES = {
+    "_get_train_sampler": ["self", "dataset"],
+    "_generate_and_score_completions": ["self", "inputs"],
+    "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
+    "_save_checkpoint": ["self", "model", "trial"],
+    "_load_optimizer_and_scheduler": ["self", "checkpoint"],
+    "_compute_loss": ["self", "model", "inputs"],
+    "_prepare_inputs": ["self", "generation_batch"],
+}
+
+
+def test_version_is_the_pinned_one() -> None:
+    assert trl.__version__.startswith("1.16.")
+
+
+@pytest.mark.parametrize(("name", "parameters"), SIGNATURES.items())
+def test_signature(name: str, parameters: list[str]) -> None:
+    assert list(inspect.signature(getattr(GRPOTrainer, name)).parameters) == parameters
+
+
+def test_scoring_forward_takes_what_the_signal_pass_gives() -> None:
+    from trainers._trl import IMAGE_KEYS
+
+    parameters = list(inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)
+    assert parameters[:6] == [
+        "self",
+        "model",
+        "input_ids",
+        "attention_mask",
+        "logits_to_keep",
+        "batch_size",
+    ]
+    assert set(IMAGE_KEYS) == set(parameters) - set(parameters[:6]) - {
+        "compute_entropy",
+        "compute_aux_loss",
+    }
+
+
+def test_repeat_sampler_keeps_its_arguments() -> None:
+    parameters = list(inspect.signature(RepeatSampler.__init__).parameters)[1:]
+    sampler = RepeatSampler(range(4), mini_repeat_count=2, batch_size=2, seed=3)
+    assert all(hasattr(sampler, name) for name in parameters)
+
+
+@pytest.fixture
+def trainer(make_model, tokenizer, grpo_config, prompts, digit_reward):
+    def build(**overrides):
+        return GRPOTrainer(
+            model=make_model(),
+            reward_funcs=digit_reward,
+            args=grpo_config(**overrides),
+            train_dataset=prompts,
+            processing_class=tokenizer,
+        )
+
+    return build
+
+
+def rollout(trainer: GRPOTrainer, rows: int = 16) -> dict[str, torch.Tensor]:
+    trainer.model.train()
+    return trainer._generate_and_score_completions(
+        [trainer.train_dataset[i // 4] for i in range(rows)]
+    )
+
+
+def test_rollout_keys_and_shapes(trainer) -> None:
+    output = rollout(trainer())
+    assert set(output) == {
+        "prompt_ids",
+        "prompt_mask",
+        "completion_ids",
+        "completion_mask",
+        "advantages",
+        "num_items_in_batch",
+    }
+    length = output["completion_ids"].size(1)
+    assert output["advantages"].shape == (16,)
+    assert output["completion_mask"].shape == (16, length)
+    assert output["num_items_in_batch"].dim() == 0
+    assert set(rollout(trainer(num_iterations=2, beta=0.1))) - set(output) == {
+        "old_per_token_logps",
+        "ref_per_token_logps",
+    }
+
+
+def test_rewards_are_one_column_a_function(trainer) -> None:
+    built = trainer()
+    inputs = [built.train_dataset[0]] * 4
+    matrix = built._calculate_rewards(inputs, ["1>"] * 4, ["9"] * 4, [[3]] * 4)
+    assert matrix.shape == (4, 1)
+    assert built.reward_func_names == ["digit"]
+
+
+def test_tables_hold_the_last_generation(trainer) -> None:
+    built = trainer()
+    rollout(built)
+    assert built._logs["prompt"].maxlen == built.args.generation_batch_size == 16
+    assert len(built._logs["completion"]) == len(built._logs["advantages"]) == 16
+
+
+@pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo", "cispo", "sapo"])
+def test_loss_takes_one_advantage_per_token(trainer, loss_type: str) -> None:
+    """(B, T) advantages that repeat (B,) give the same loss; other values another one."""
+    built = trainer(loss_type=loss_type)
+    built.current_gradient_accumulation_steps = 1  # what the training loop sets
+    output = rollout(built)
+    repeated = output["advantages"][:, None].expand_as(output["completion_mask"]).clone()
+    losses = []
+    for advantages in (output["advantages"], repeated, repeated * torch.arange(repeated.size(1))):
+        built._metrics["train"].clear()
+        losses.append(built._compute_loss(built.model, {**output, "advantages": advantages}))
+    assert torch.equal(losses[0], losses[1])
+    assert not torch.equal(losses[0], losses[2])
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides"),
+    [
+        ("LlamaConfig", {}),
+        ("Gemma2Config", {"final_logit_softcapping": 3.0, "head_dim": 8}),
+        ("GraniteConfig", {"logits_scaling": 4.0}),
+        ("CohereConfig", {"logit_scale": 0.25}),
+    ],
+)
+def test_head_scaling_is_that_of_the_fused_head(config: str, overrides: dict[str, float]) -> None:
+    """Our log-probs from hidden states are TRL's, so certainty and chosen logit see its logits."""
+    import transformers
+
+    from rewards.confidence import head_signals
+    from trainers._trl import head_scaling
+
+    torch.manual_seed(0)
+    settings = {
+        "vocab_size": 16,
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "pad_token_id": 0,
+    }
+    model = transformers.AutoModelForCausalLM.from_config(
+        getattr(transformers, config)(**settings | overrides)
+    )
+    model.get_output_embeddings().weight.data.mul_(20)  # so that a cap and a scale can be seen
+    ids = torch.randint(1, 16, (3, 6))
+    scale, softcap = head_scaling(model.config)
+    with torch.no_grad():
+        hidden = model.base_model(input_ids=ids).last_hidden_state[:, :-1]
+        logits = model(input_ids=ids).logits[:, :-1]
+    head = model.get_output_embeddings()
+    signals = head_signals(
+        hidden.reshape(-1, 32),
+        head.weight,
+        getattr(head, "bias", None),
+        ids[:, 1:].reshape(-1),
+        temperature=0.7,
+        logit_scale=scale,
+        softcap=softcap,
+    )
+    chosen = logits.gather(-1, ids[:, 1:, None]).reshape(-1)
+    torch.testing.assert_close(signals.chosen_logit, chosen, atol=1e-5, rtol=1e-5)
+    add_fused_lm_head(model, temperature=0.7, outputs=("log_probs", "entropy"))
+    with torch.no_grad():
+        fused = model(input_ids=ids, labels=ids, fused_lm_head=True)
+    assert isinstance(fused, FusedCausalLMOutput)
+    assert isinstance(model.forward, MethodType)
+    torch.testing.assert_close(signals.log_prob, fused.log_probs.reshape(-1), atol=1e-5, rtol=1e-5)
