@@ -1,0 +1,65 @@
+"""What the command lines of several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rlconf.schema import Config
+
+__all__ = ["add_cfg", "add_overrides", "compose_for", "print_config", "say"]
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Take Hydra's overrides as the rest of the line, in `options.overrides`."""
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="OVERRIDE",
+        help="GROUP=CHOICE or KEY=VALUE, such as task=largest or trainer.learning_rate=1e-5",
+    )
+
+
+def add_cfg(parser: argparse.ArgumentParser) -> None:
+    """Take `--cfg`, in `options.cfg`."""
+    parser.add_argument(
+        "--cfg", action="store_true", help="print the composed configuration and stop"
+    )
+
+
+def compose_for(target: str, overrides: list[str]) -> Config:
+    """The configuration for something done with a run or a model.
+
+    Args:
+        target: a run folder, whose recorded configuration is the base; or a model folder or hub id.
+        overrides: laid over it.
+
+    Raises:
+        ConfigError: listing everything that is wrong.
+    """
+    from rlconf.compose import compose
+
+    recorded = Path(target) / "config.yaml"
+    if recorded.is_file():
+        return compose(overrides, base=recorded)
+    return compose([f"model.path='{target}'", *overrides])
+
+
+def print_config(overrides: list[str]) -> int:
+    """Print the composed configuration; a wrong override is refused as ever."""
+    from omegaconf import OmegaConf
+
+    from rlconf.compose import composed
+    from rlconf.problems import raise_all
+
+    values, problems = composed(overrides)
+    raise_all(problems)
+    say(OmegaConf.to_yaml(OmegaConf.create(values)).rstrip())
+    return 0
+
+
+def say(text: str) -> None:
+    """Print what the command was asked for."""
+    print(text)  # noqa: T201  what the command was asked for
