@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlconf.record import read_metrics
+from rlconf.metrics_file import read_metrics, series
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,6 @@ def draw(metrics: Path, folder: Path) -> list[Path]:
     written.append(folder / "overview.png")
     figure.savefig(written[-1], dpi=120)
     return written
-
-
-def series(rows: list[dict[str, Any]], metric: str) -> tuple[list[int], list[float]]:
-    """The steps at which a metric has a number, and the numbers."""
-    points = [(row["step"], row[metric]) for row in rows if row.get(metric) is not None]
-    return [step for step, _ in points], [value for _, value in points]
 
 
 def _draw_panel(axes: Any, panel: Panel, rows: list[dict[str, Any]]) -> None:

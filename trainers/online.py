@@ -22,7 +22,7 @@ from rewards.errors import CheckpointError, ConfigError
 from trainers._trl import IMAGE_KEYS, policy_is_active
 from trainers.comm import AcceleratorComm
 from trainers.compatibility import conflicts
-from trainers.rollout import Rollout
+from trainers.rollout import Rollout, RolloutTokens
 from trainers.sampler import ResumableRepeatSampler
 from trainers.shapers.base import Shaper, ShaperBatch
 from trainers.signals import SignalRecorder, Signals, evaluating
@@ -135,7 +135,7 @@ class OnlineTrainer(GRPOTrainer):
         for name, value in batch.metrics.items():
             self._metrics["train"][name].append(value)
         if self.on_rollout:
-            rollout = self._rollout(batch, signals)
+            rollout = self._rollout(batch, signals, output)
             for listener in self.on_rollout:
                 listener(rollout)
         return output
@@ -173,7 +173,9 @@ class OnlineTrainer(GRPOTrainer):
                 )
         return recorder.take(length)
 
-    def _rollout(self, batch: ShaperBatch, signals: Signals | None) -> Rollout:
+    def _rollout(
+        self, batch: ShaperBatch, signals: Signals | None, output: dict[str, Any]
+    ) -> Rollout:
         # TRL has just gathered the texts, rewards and extras of this batch for its own table.
         size = self.args.generation_batch_size
         columns: dict[str, list[Any]] = {
@@ -195,7 +197,16 @@ class OnlineTrainer(GRPOTrainer):
         )
         columns |= dict(zip(local, gathered.t().tolist(), strict=True))
         columns["length"] = [int(length) for length in columns["length"]]
-        return Rollout(generation=self.generation, step=self.state.global_step, columns=columns)
+        tokens = RolloutTokens(
+            first=self.accelerator.process_index * len(batch.mask),
+            completion_ids=batch.completion_ids,
+            present=output["completion_mask"].bool(),
+            mask=batch.mask,
+            advantages=batch.advantages,
+            certainty=None if signals is None else signals.certainty,
+            log_prob=output.get("old_per_token_logps") if signals is None else signals.log_prob,
+        )
+        return Rollout(self.generation, self.state.global_step, columns, tokens)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
