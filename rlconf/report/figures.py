@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 from markupsafe import Markup
 
 from rlconf.report.series import Curve
-from rlconf.report.text import number, visible
+from rlconf.report.text import number, tick, visible
 
 __all__ = ["COLOURS", "DASHES", "Mark", "dots", "line_chart", "swatch", "ticks"]
 
@@ -168,12 +168,13 @@ def swatch(colour: int, dash: int = 0) -> Markup:
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
     """Round numbers within [low, high], at most so many: steps of 1, 2 or 5 times a power of 10."""
-    span = high - low
-    unit = 10.0 ** math.floor(math.log10(span / most))
-    step = next(unit * factor for factor in (1, 2, 5, 10, 20) if span / (unit * factor) < most)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [place * step for place in range(first, last + 1)]
+    unit = 10.0 ** math.floor(math.log10((high - low) / most))
+    for factor in (1, 2, 5, 10):
+        step = unit * factor
+        places = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+        if len(places) <= most:
+            break
+    return [place * step for place in places]
 
 
 def _svg(width: float, height: float, words: str) -> ET.Element:
@@ -200,10 +201,10 @@ def _grid(svg: ET.Element, x: Scale, y: Scale) -> None:
         ends = {"x1": str(x.start), "x2": str(x.end), "y1": str(y(value)), "y2": str(y(value))}
         ET.SubElement(svg, "line", {"class": "grid"} | ends)
         place = {"x": str(x.start - 6), "y": str(y(value) + 3.5), "text-anchor": "end"}
-        ET.SubElement(svg, "text", {"class": "tick"} | place).text = number(value)
+        ET.SubElement(svg, "text", {"class": "tick"} | place).text = tick(value)
     for value in ticks(x.low, x.high):
         place = {"x": str(x(value)), "y": str(HEIGHT - 8), "text-anchor": "middle"}
-        ET.SubElement(svg, "text", {"class": "tick"} | place).text = number(value)
+        ET.SubElement(svg, "text", {"class": "tick"} | place).text = tick(value)
 
 
 def _path(points: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:

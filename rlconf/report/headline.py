@@ -102,11 +102,13 @@ def _result_cards(runs: Sequence[Run]) -> list[Card]:
     before = measure(runs, "before", "sampled")
     if after is not None:
         kind = f"range of {len(after.seeds)} seeds" if after.seeds else "95 % interval"
-        found = [Card("Accuracy after training", after.text, f"{kind} {after.interval}")]
-        if before is not None:
-            change = signed(after.value - before.value)
-            found.append(Card("Accuracy before", before.text, f"{before.interval}, now {change}"))
-        return found
+        if before is None:
+            return [Card("Accuracy after training", after.text, f"{kind} {after.interval}")]
+        change = signed(after.value - before.value)
+        return [
+            Card("Accuracy before training", before.text, f"{kind} {before.interval}"),
+            Card("Accuracy after", after.text, f"{change}; {kind} {after.interval}"),
+        ]
     if before is not None:
         return [Card("Accuracy before training", before.text, before.interval)]
     for metric, title in FALLBACKS:

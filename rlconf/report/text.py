@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["duration", "number", "signed", "visible"]
+__all__ = ["duration", "number", "signed", "tick", "visible"]
 
 # Characters that turn the direction of the text around them or show nothing: a completion full of
 # them would read as another one. Joiners stay, for emoji and Indic scripts need them.
@@ -41,6 +41,14 @@ def number(value: Any) -> str:
         return f"{int(value):,}".replace("-", "−")
     places = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
     return f"{value:,.{places}f}".replace("-", "−")
+
+
+def tick(value: float) -> str:
+    """A round number on an axis: 0.5, 1,000, 2e−05."""
+    text = (
+        f"{value:,.0f}" if 1 <= abs(value) < 1e6 and float(value).is_integer() else f"{value:.4g}"
+    )
+    return text.replace("-", "−").replace("e+0", "e").replace("e−0", "e−")
 
 
 def signed(value: float) -> str:

@@ -23,12 +23,12 @@ class Scales:
 
     Attributes:
         certainty: (pale, deep), the 5th and the 95th hundredth of what is shown; None without.
-        advantage: the size that gets the deepest shade.
+        advantage: the size that gets the deepest shade; None where no token was recorded.
         log_prob: whether probabilities are known.
     """
 
     certainty: tuple[float, float] | None
-    advantage: float
+    advantage: float | None
     log_prob: bool
 
 
@@ -51,7 +51,7 @@ def scales(samples: Iterable[Sample]) -> Scales:
     sizes = sorted(abs(value) for value in found["advantage"])
     return Scales(
         certainty=(_at(certainty, 0.05), _at(certainty, 0.95)) if certainty else None,
-        advantage=_at(sizes, 0.95) if sizes else 0.0,
+        advantage=_at(sizes, 0.95) if sizes else None,
         log_prob=bool(found["log_prob"]),
     )
 
@@ -90,7 +90,7 @@ def _token(sample: Sample, places: Sequence[int], scale: Scales) -> Token:
     if certainty is not None and scale.certainty is not None:
         classes.append(f"c{_shade(certainty, *scale.certainty)}")
         words.append(f"certainty {number(certainty)} nats")
-    if advantage is not None:
+    if advantage is not None and scale.advantage is not None:
         classes.append(f"a{_side(advantage, scale.advantage)}")
         words.append(f"advantage {signed(advantage)}")
     if log_prob is not None:

@@ -11,6 +11,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,14 @@ from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SECONDS = 60  # for one answer, on a busy machine
+# Puts the pipes' ends at 3 and 4, wherever they are, and becomes Chromium.
+MOVE_PIPES = """
+import fcntl, os, sys
+read, write = (fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3])
+os.dup2(read, 3)
+os.dup2(write, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def executable() -> str | None:
@@ -62,7 +71,10 @@ class Page:
             ready, _, _ = select.select([self._read], [], [], max(0, deadline - time.monotonic()))
             if not ready:
                 raise TimeoutError(f"Chromium did not answer within {seconds} s")
-            self._buffer += os.read(self._read, 1 << 20)
+            read = os.read(self._read, 1 << 20)
+            if not read:
+                raise RuntimeError("Chromium ended")
+            self._buffer += read
         message, _, self._buffer = self._buffer.partition(b"\0")
         return dict(json.loads(message))
 
@@ -111,13 +123,10 @@ def chromium(profile: Path) -> Iterator[Page]:
     """A page in a fresh Chromium, which is ended afterwards."""
     command_read, command_write = os.pipe()
     answer_read, answer_write = os.pipe()
-    # The shell moves the pipes' ends to 3 and 4, wherever they are.
-    shell = f'exec "$0" "$@" 3<&{command_read} 4>&{answer_write}'
     process = subprocess.Popen(
         [
-            "sh",
-            "-c",
-            shell,
+            *(sys.executable, "-S", "-c", MOVE_PIPES),
+            *(str(command_read), str(answer_write)),
             str(executable()),
             "--headless=new",
             "--no-sandbox",  # root in a container has no other way; the pages are our own
