@@ -7,6 +7,7 @@ nothing is gathered, and only the chosen rows leave the device.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
@@ -19,6 +20,8 @@ from torch import Tensor
 from rlconf.pieces import Pieces
 from rlconf.record import is_due, plain, rollout_path, storable, write_table
 from trainers.rollout import Rollout, RolloutTokens
+
+logger = logging.getLogger(__name__)
 
 LONGEST = 4096  # tokens recorded of one completion: the first half and the last
 SCHEMA = pa.schema(
@@ -56,10 +59,15 @@ class TokenFiles:
 
     def __call__(self, rollout: Rollout) -> None:
         """Write the tokens of one generation batch, if it is one to write."""
-        if self.writes and rollout.tokens and is_due(rollout.generation, self.every):
-            write_table(
-                self._table(rollout, rollout.tokens), rollout_path(self.folder, rollout.generation)
-            )
+        if not self.writes or rollout.tokens is None or not is_due(rollout.generation, self.every):
+            return
+        try:
+            table = self._table(rollout, rollout.tokens)
+        except Exception:  # a tokenizer of the user's own: no reason to end a run
+            logger.warning("tokens/ is recorded no longer, because it failed", exc_info=True)
+            self.writes = False
+            return
+        write_table(table, rollout_path(self.folder, rollout.generation))
 
     def _table(self, rollout: Rollout, tokens: RolloutTokens) -> pa.Table:
         own = range(tokens.first, tokens.first + len(tokens.completion_ids))

@@ -197,6 +197,7 @@ class OnlineTrainer(GRPOTrainer):
         )
         columns |= dict(zip(local, gathered.t().tolist(), strict=True))
         columns["length"] = [int(length) for length in columns["length"]]
+        known = output.get("old_per_token_logps", output.get("sampling_per_token_logps"))
         tokens = RolloutTokens(
             first=self.accelerator.process_index * len(batch.mask),
             completion_ids=batch.completion_ids,
@@ -204,7 +205,7 @@ class OnlineTrainer(GRPOTrainer):
             mask=batch.mask,
             advantages=batch.advantages,
             certainty=None if signals is None else signals.certainty,
-            log_prob=output.get("old_per_token_logps") if signals is None else signals.log_prob,
+            log_prob=known if signals is None else signals.log_prob,
         )
         return Rollout(self.generation, self.state.global_step, columns, tokens)
 

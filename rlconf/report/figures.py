@@ -7,7 +7,6 @@ print. What colour says, a pattern of dashes or a letter says as well.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,30 +15,14 @@ from xml.etree import ElementTree as ET
 from markupsafe import Markup
 
 from rlconf.report.series import Curve
+from rlconf.report.svg import COLOURS, DASHES, Scale, circle, markup, root, ticks
 from rlconf.report.text import number, tick, visible
 
-__all__ = ["COLOURS", "DASHES", "Mark", "dots", "line_chart", "swatch", "ticks"]
+__all__ = ["Mark", "dots", "line_chart"]
 
-COLOURS = 7  # of the palette in style.css
-DASHES = ("", "7 3", "2 3", "9 3 2 3")
 WIDTH, HEIGHT = 360, 210
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 24
 LETTER_ROOM = 14  # right of the curves, for the letters of their groups
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A linear map from values to a length in the picture."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        """Where a value lies, to a hundredth."""
-        share = (value - self.low) / (self.high - self.low)
-        return round(self.start + share * (self.end - self.start), 2)
 
 
 def line_chart(
@@ -59,7 +42,7 @@ def line_chart(
     right = WIDTH - RIGHT - (LETTER_ROOM if lettered else 0)
     x = Scale(*_wide(min(steps), max(steps)), LEFT, right)
     y = Scale(low, high, HEIGHT - BOTTOM, TOP)
-    svg = _svg(WIDTH, HEIGHT, f"{title}. {_in_words(curves)}")
+    svg = root(WIDTH, HEIGHT, f"{title}. {_in_words(curves)}")
     _clip(svg, key, LEFT, TOP, right - LEFT, HEIGHT - BOTTOM - TOP)
     _grid(svg, x, y)
     plot = ET.SubElement(svg, "g", {"clip-path": f"url(#clip-{key})"})
@@ -79,7 +62,7 @@ def line_chart(
             style["stroke-dasharray"] = dash
         ET.SubElement(plot, "path", style)
         if len(one.line) == 1:
-            ET.SubElement(plot, "circle", _circle(x(one.line[0][0]), y(one.line[0][1]), colour))
+            ET.SubElement(plot, "circle", circle(x(one.line[0][0]), y(one.line[0][1]), colour))
     if lettered:
         heights = _apart([y(one.line[-1][1]) for one in curves])
         for one, height in zip(curves, heights, strict=True):
@@ -88,7 +71,7 @@ def line_chart(
             ET.SubElement(svg, "text", place | style).text = one.letter
     svg.set("data-chart", json.dumps(_readings(curves, right)))
     ET.SubElement(svg, "path", {"class": "cursor", "d": ""})
-    return _markup(svg)
+    return markup(svg)
 
 
 @dataclass(frozen=True)
@@ -128,7 +111,7 @@ def dots(rows: Sequence[tuple[str, Sequence[Mark]]], title: str, key: str = "") 
         return f"{number(mark.value)} [{number(mark.low)}, {number(mark.high)}]"
 
     words = "; ".join(f"{label}: {', '.join(map(said, marks))}" for label, marks in rows)
-    svg = _svg(WIDTH, height, f"{title}. {words}")
+    svg = root(WIDTH, height, f"{title}. {words}")
     for value in (0, 0.25, 0.5, 0.75, 1):
         line = {"x1": str(x(value)), "x2": str(x(value)), "y1": str(top), "class": "grid"}
         ET.SubElement(svg, "line", line | {"y2": str(top + step * len(rows))})
@@ -145,48 +128,15 @@ def dots(rows: Sequence[tuple[str, Sequence[Mark]]], title: str, key: str = "") 
             for seed in mark.seeds:
                 tick = {"x1": str(x(seed)), "x2": str(x(seed)), "class": f"seed {colour}"}
                 ET.SubElement(svg, "line", tick | {"y1": str(height_ - 4), "y2": str(height_ + 4)})
-            circle = _circle(x(mark.value), height_, colour)
-            circle["class"] += "" if mark.filled else " hollow"
-            ET.SubElement(svg, "circle", circle)
-    return _markup(svg)
+            dot = circle(x(mark.value), height_, colour)
+            dot["class"] += "" if mark.filled else " hollow"
+            ET.SubElement(svg, "circle", dot)
+    return markup(svg)
 
 
 def _offsets(count: int) -> list[float]:
     """Heights of a row's marks about its middle."""
     return [7 * (place - (count - 1) / 2) for place in range(count)]
-
-
-def swatch(colour: int, dash: int = 0) -> Markup:
-    """A short piece of a line, for a legend."""
-    svg = ET.Element("svg", {"viewBox": "0 0 26 10", "class": "swatch", "aria-hidden": "true"})
-    style = {"class": f"line k{colour % COLOURS}", "d": "M1 5H25"}
-    if pattern := DASHES[dash % len(DASHES)]:
-        style["stroke-dasharray"] = pattern
-    ET.SubElement(svg, "path", style)
-    return _markup(svg)
-
-
-def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers within [low, high], at most so many: steps of 1, 2 or 5 times a power of 10."""
-    unit = 10.0 ** math.floor(math.log10((high - low) / most))
-    for factor in (1, 2, 5, 10):
-        step = unit * factor
-        places = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
-        if len(places) <= most:
-            break
-    return [place * step for place in places]
-
-
-def _svg(width: float, height: float, words: str) -> ET.Element:
-    return ET.Element(
-        "svg",
-        {"viewBox": f"0 0 {width:g} {height:g}", "role": "img", "aria-label": visible(words)},
-    )
-
-
-def _markup(svg: ET.Element) -> Markup:
-    # ElementTree escapes text and attributes.
-    return Markup(ET.tostring(svg, encoding="unicode"))
 
 
 def _clip(svg: ET.Element, key: str, x: float, y: float, width: float, height: float) -> None:
@@ -209,10 +159,6 @@ def _grid(svg: ET.Element, x: Scale, y: Scale) -> None:
 
 def _path(points: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
     return "M" + "L".join(f"{x(step):g} {y(value):g}" for step, value in points)
-
-
-def _circle(x: float, y: float, colour: str) -> dict[str, str]:
-    return {"class": f"dot {colour}", "cx": str(x), "cy": str(y), "r": "3.6"}
 
 
 def _range(curves: Sequence[Curve]) -> tuple[float, float]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from statistics import fmean
-from typing import Any
 
+from rlconf.report.accuracy import last_evaluation, measure
 from rlconf.report.diff import Group
-from rlconf.report.figures import Mark
 from rlconf.report.load import Run
 from rlconf.report.series import ends
 from rlconf.report.text import duration, number, signed
 
-__all__ = ["Card", "Measure", "accuracy_rows", "cards", "comparison", "evaluations", "measure"]
+__all__ = ["Card", "cards", "comparison"]
 
 
 @dataclass(frozen=True)
@@ -24,68 +23,6 @@ class Card:
     name: str
     value: str
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """An accuracy of one run with its 95 % interval, or of several seeds with their range."""
-
-    value: float
-    low: float
-    high: float
-    seeds: tuple[float, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """Such as ``0.953``."""
-        return f"{self.value:.3f}"
-
-    @property
-    def interval(self) -> str:
-        """Such as ``0.941 to 0.963``."""
-        return f"{self.low:.3f} to {self.high:.3f}"
-
-
-def measure(runs: Sequence[Run], name: str, *path: str) -> Measure | None:
-    """An accuracy from the runs' ``evaluation.json``.
-
-    Args:
-        runs: one run, or several that differ in their seed.
-        name: of the evaluation, such as `after`.
-        *path: where in it, such as `sampled` or `sampled`, `levels`, `3`.
-    """
-    found = [one for run in runs if (one := _accuracy(run.evaluation.get(name), path)) is not None]
-    if not found:
-        return None
-    if len(found) == 1:
-        return found[0]
-    values = tuple(one.value for one in found)
-    return Measure(fmean(values), min(values), max(values), values)
-
-
-def _accuracy(result: Any, path: Sequence[str]) -> Measure | None:
-    for part in (*path, "accuracy"):
-        result = result.get(part) if isinstance(result, Mapping) else None
-    if not isinstance(result, Mapping) or not isinstance(result.get("value"), int | float):
-        return None
-    value = float(result["value"])
-    low, high = (result.get(end) for end in ("low", "high"))
-    return Measure(
-        value,
-        float(low) if isinstance(low, int | float) else value,
-        float(high) if isinstance(high, int | float) else value,
-    )
-
-
-def evaluations(runs: Sequence[Run]) -> list[str]:
-    """The names of the runs' evaluations in their order: before, after, later ones by time."""
-    return list(dict.fromkeys(name for run in runs for name in run.evaluation))
-
-
-def last_evaluation(runs: Sequence[Run]) -> str | None:
-    """The one that the headline is about: after training, else the latest."""
-    names = [name for name in evaluations(runs) if name != "before"]
-    return "after" if "after" in names else names[-1] if names else None
 
 
 def cards(group: Group) -> list[Card]:
@@ -217,39 +154,6 @@ def _model(run: Run) -> Card | None:
     if run.config.get("peft"):
         parts.append("adapter")
     return Card("Model", model(run), f"{' + '.join(parts)} on {get('task.name') or '–'}")
-
-
-def accuracy_rows(groups: Sequence[Group]) -> list[tuple[str, list[Mark]]]:
-    """Accuracies before and after, row by row: of one group in detail, else one row a group."""
-    if len(groups) > 1:
-        return [
-            (f"{group.letter} {'seeds' if len(group.runs) > 1 else ''}".strip(), marks)
-            for group in groups
-            if (marks := _marks(group, "sampled"))
-        ]
-    (group,) = groups
-    levels = {
-        level
-        for run in group.runs
-        for one in run.evaluation.values()
-        for level in ((one.get("sampled") or {}).get("levels") or {})
-    }
-    rows = [("sampled", _marks(group, "sampled")), ("greedy", _marks(group, "greedy"))]
-    if len(levels) <= 12:
-        ordered = sorted(levels, key=lambda level: (len(level), level))
-        rows += [(f"level {level}", _marks(group, "sampled", "levels", level)) for level in ordered]
-    return [(label, marks) for label, marks in rows if marks]
-
-
-def _marks(group: Group, *path: str) -> list[Mark]:
-    """Before, hollow, and after, filled."""
-    place = ord(group.letter[-1]) - ord("A")
-    found = []
-    for name, filled in (("before", False), (last_evaluation(group.runs), True)):
-        one = measure(group.runs, name, *path) if name else None
-        if one is not None:
-            found.append(Mark(one.value, one.low, one.high, place, filled, one.seeds))
-    return found
 
 
 @dataclass(frozen=True)

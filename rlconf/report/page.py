@@ -22,16 +22,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import rlconf
-from rlconf.report import headline, panels, series, text, tokens
+from rlconf.report import accuracy, headline, panels, series, text, tokens
 from rlconf.report.diff import Group, differences, group
-from rlconf.report.figures import dots, swatch
+from rlconf.report.figures import dots
 from rlconf.report.load import Run
 from rlconf.report.samples import Sample, Samples, read_samples
+from rlconf.report.svg import swatch
 
 __all__ = ["render"]
 
 MOST_SAMPLED = 6  # groups whose completions are shown
-MOST_PROMPT = 600  # characters of a prompt, its end, that are shown unfolded
 MOST_TEXT = 8000  # characters of any one text
 
 
@@ -50,7 +50,7 @@ def render(runs: Sequence[Run]) -> str:
     groups = group(runs)
     style, script = _asset("style.css"), _asset("script.js")
     parts, part_charts = panels.reward_parts(groups)
-    rows = headline.accuracy_rows(groups)
+    rows = accuracy.rows(groups)
     chosen = [(one, read_samples(one.runs[0])) for one in groups[:MOST_SAMPLED]]
     found = [(one, samples) for one, samples in chosen if samples is not None]
     scale = tokens.scales(
@@ -71,7 +71,7 @@ def render(runs: Sequence[Run]) -> str:
             cards=headline.cards(groups[0]) if len(groups) == 1 else [],
             comparison=headline.comparison(groups),
             accuracy=dots(rows, "Accuracy before and after training") if rows else None,
-            evaluation=_evaluation(groups),
+            evaluation=accuracy.tables(groups),
             charts=panels.main_charts(groups),
             window=series.window(max((len(run.metrics) for run in runs), default=0)),
             seeds=any(len(one.runs) > 1 for one in groups),
@@ -103,40 +103,6 @@ def _excerpts(samples: Samples, scale: tokens.Scales) -> list[tuple[str, str, li
         (title, why, [Excerpt(one, *tokens.tokens(one, scale)) for one in them])
         for title, why, them in samples.kinds
     ]
-
-
-def _evaluation(groups: Sequence[Group]) -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """Per evaluation of a single group its figures: name, value, interval or range."""
-    if len(groups) > 1:
-        return []
-    runs = groups[0].runs
-    found = []
-    for name in headline.evaluations(runs):
-        cells = []
-        for label, path in _paths(runs, name):
-            if (one := headline.measure(runs, name, *path)) is not None:
-                cells.append((label, one.text, one.interval))
-        for k, value in _pass_at_k(runs[0], name):
-            cells.append((f"pass@{k}", text.number(value), ""))
-        if cells:
-            found.append((name, cells))
-    return found
-
-
-def _paths(runs: Sequence[Run], name: str) -> list[tuple[str, tuple[str, ...]]]:
-    sampled = (runs[0].evaluation.get(name) or {}).get("sampled") or {}
-    levels = sampled.get("levels") or {}
-    return [
-        ("sampled", ("sampled",)),
-        ("greedy", ("greedy",)),
-        *((f"level {level}", ("sampled", "levels", level)) for level in levels),
-    ]
-
-
-def _pass_at_k(run: Run, name: str) -> list[tuple[str, float]]:
-    sampled = (run.evaluation.get(name) or {}).get("sampled") or {}
-    found = sampled.get("pass@k") or {}
-    return [(k, value) for k, value in found.items() if k != "1" and value is not None]
 
 
 def _setup(run: Run) -> dict[str, Any]:

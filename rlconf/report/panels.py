@@ -11,8 +11,9 @@ from markupsafe import Markup
 from rlconf.plots import PANELS, SHARE, Line, Panel
 from rlconf.report import series
 from rlconf.report.diff import Group
-from rlconf.report.figures import line_chart, swatch
+from rlconf.report.figures import line_chart
 from rlconf.report.load import Run
+from rlconf.report.svg import swatch
 from rlconf.report.text import number
 
 __all__ = ["Chart", "Part", "main_charts", "other_charts", "reward_parts"]
@@ -127,19 +128,21 @@ def _chart(panel: Panel, groups: Sequence[Group]) -> Chart | None:
     """A panel with a curve for each of its lines and each group."""
     curves, words = [], []
     several = len(groups) > 1
+    most = max(60, series.MOST_POINTS // len(groups))  # so that a page on many groups stays small
     lines = [line for line in panel.lines if _logged(groups, line.metric)]
     for place, group in enumerate(groups):
-        for number_, line in enumerate(lines):
-            one = series.curve(group.runs, line.metric, *(() if several else _bounds(line)))
+        for order, line in enumerate(lines):
+            bounds = (None, None) if several else (line.low, line.high)
+            one = series.curve(group.runs, line.metric, *bounds, most=most)
             if one is None:
                 continue
-            colour, dash = (place, number_) if several else (number_, number_)
+            colour, dash = (place, order) if several else (order, order)
             letter = group.letter if several else ""
             label = line.label if len(lines) > 1 else ""
             curves.append(replace(one, colour=colour, dash=dash, letter=letter, label=label))
             first, last = series.ends(group.runs, line.metric) or (0.0, 0.0)
             name = " ".join(part for part in (letter, label) if part)
-            words.append(f"{name} {number(first)} → {number(last)}".strip())
+            words.append(f"{name}: {number(first)} → {number(last)}".removeprefix(": "))
     if not curves:
         return None
     legend = []
@@ -149,11 +152,9 @@ def _chart(panel: Panel, groups: Sequence[Group]) -> Chart | None:
         ]
     key = "".join(c if c.isalnum() else "-" for c in panel.stem)
     svg = line_chart(curves, panel.title, panel.limits, key)
-    return Chart(panel.title, panel.axis, svg, legend, " · ".join(words))
-
-
-def _bounds(line: Line) -> tuple[str, str] | tuple[()]:
-    return (line.low, line.high) if line.low and line.high else ()
+    one_run = not several and len(groups[0].runs) == 1  # else a band is that of the seeds
+    axis = panel.axis_with_band if one_run else panel.axis
+    return Chart(panel.title, axis, svg, legend, " · ".join(words))
 
 
 def _weight(groups: Sequence[Group], name: str) -> str:

@@ -78,7 +78,7 @@ def read_samples(run: Run) -> Samples | None:
     Taken are those of the last `LATEST` recorded generations, and of these the ones whose tokens
     were recorded, if any were. Files that cannot be read are passed over.
     """
-    files = sorted(run.folder.rollouts.glob("[0-9]*.parquet"))
+    files = sorted(one for one in run.folder.rollouts.glob("*.parquet") if one.stem.isdigit())
     if not files:
         return None
     pool = [row for path in files[-LATEST:] for row in _candidates(run, path)]

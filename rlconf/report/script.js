@@ -46,9 +46,7 @@ for (const svg of document.querySelectorAll("svg[data-chart]")) {
 
 for (const tokens of document.querySelectorAll(".tokens")) {
   const pieces = [...tokens.querySelectorAll(".t")];
-  const reading = document.createElement("output");
-  reading.className = "token-reading";
-  tokens.after(reading);
+  const reading = tokens.parentElement.querySelector(".token-reading");
   let here = -1;
   const show = (index) => {
     pieces[here]?.classList.remove("here");

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -40,7 +41,11 @@ class Curve:
 
 
 def curve(
-    runs: Sequence[Run], metric: str, low: str | None = None, high: str | None = None
+    runs: Sequence[Run],
+    metric: str,
+    low: str | None = None,
+    high: str | None = None,
+    most: int = MOST_POINTS,
 ) -> Curve | None:
     """The curve of a metric over runs that differ in their seed, None where nothing was logged.
 
@@ -51,6 +56,7 @@ def curve(
         metric: its name.
         low: the metric below it, for the band of a single run.
         high: the metric above it.
+        most: points of the line.
     """
     each = [points for run in runs if (points := _points(run, metric))]
     if not each:
@@ -60,21 +66,22 @@ def curve(
         spread = _by_step(lines)
         line = [(step, fmean(values)) for step, values in spread]
         band = [(step, min(values), max(values)) for step, values in spread]
-        return Curve(thin(line), _thin_band(band))
+        return Curve(thin(line, most), _thin_band(band, most))
     bounds = [dict(smooth(_points(runs[0], name))) for name in (low, high) if name]
     band = []
     if len(bounds) == 2:
         steps = sorted(bounds[0].keys() & bounds[1].keys())
         band = [(step, bounds[0][step], bounds[1][step]) for step in steps]
     raw = each[0] if window(len(each[0])) > 1 else []
-    return Curve(thin(lines[0]), _thin_band(band), thin(raw))
+    return Curve(thin(lines[0], most), _thin_band(band, most), thin(raw, most))
 
 
 def _points(run: Run, metric: str) -> list[Point]:
     """Step and value in the order of steps; of two values at one step, the later."""
     steps, values = series(run.metrics, metric)
-    good = [(s, v) for s, v in zip(steps, values, strict=True) if isinstance(v, int | float)]
-    return sorted(dict(good).items())
+    pairs = zip(steps, values, strict=True)
+    good = {s: v for s, v in pairs if isinstance(v, int | float) and math.isfinite(v)}
+    return sorted(good.items())
 
 
 def _by_step(lines: Sequence[Sequence[Point]]) -> list[tuple[float, list[float]]]:
@@ -113,9 +120,11 @@ def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     return [(fmean(x for x, _ in part), fmean(y for _, y in part)) for part in parts]
 
 
-def _thin_band(band: Sequence[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
-    low = thin([(step, value) for step, value, _ in band])
-    high = thin([(step, value) for step, _, value in band])
+def _thin_band(
+    band: Sequence[tuple[float, float, float]], most: int
+) -> list[tuple[float, float, float]]:
+    low = thin([(step, value) for step, value, _ in band], most)
+    high = thin([(step, value) for step, _, value in band], most)
     return [(step, below, above) for (step, below), (_, above) in zip(low, high, strict=True)]
 
 

@@ -118,6 +118,16 @@ def test_generations_as_for_the_rollouts_and_cut_back_with_them(tmp_path):
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["000001", "000003"]
 
 
+def test_a_tokenizer_that_fails_ends_the_recording_and_not_the_run(tmp_path, caplog):
+    files = TokenFiles(tmp_path, Letters(), 1)
+    files(rollout(1))
+    files._pieces = None  # calling it raises
+    files(rollout(2))
+    files(rollout(3))
+    assert [path.stem for path in tmp_path.iterdir()] == ["000001"]
+    assert caplog.text.count("recorded no longer") == 1
+
+
 def test_other_processes_write_nothing(tmp_path):
     TokenFiles(tmp_path / "tokens", None, 4, writes=False)(rollout())
     assert not (tmp_path / "tokens").exists()

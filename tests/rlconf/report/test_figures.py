@@ -8,8 +8,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from rlconf.report.figures import HEIGHT, LEFT, WIDTH, Mark, dots, line_chart, ticks
+from rlconf.report.figures import HEIGHT, LEFT, WIDTH, Mark, dots, line_chart
 from rlconf.report.series import Curve
+from rlconf.report.svg import ticks
 
 
 @pytest.mark.parametrize(
