@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = (
     "train",
     "validate",
+    "inspect",
     "evaluate",
 )
 """In the order of `rlconf --help`; `some-name` is `rlconf/commands/some_name.py`."""

@@ -114,6 +114,14 @@ def _choose_nothing(group: str, found: Overrides) -> list[Problem]:
 
 
 def _imply(found: Overrides) -> None:
-    """`model.path=X` means a model from there, so it chooses `model=hub` unless told otherwise."""
+    """What one argument says about another.
+
+    `model.path=X` means a model from there, so it chooses `model=hub` unless told otherwise. Beside
+    `task=reasoning_gym`, `task.name=X` is the name of its data set.
+    """
     if "model" not in found.groups and any(k == "model.path" and v for k, v in found.values):
         found.groups["model"] = "hub"
+    if found.groups.get("task") == "reasoning_gym":
+        found.values = [
+            ("task.dataset" if key == "task.name" else key, value) for key, value in found.values
+        ]

@@ -74,6 +74,8 @@ def _train(
     """Build, evaluate, train, evaluate, save. Returns the exit status and facts on the session."""
     folder = session.folder
     parts = build(config, output_dir=str(folder.checkpoints))
+    for note in parts.notes:
+        reporter.say(note)
     metrics = Metrics(folder.metrics, session.generation)
     progress, interrupt = TrainingProgress(reporter), Interrupt()
     trainer = OnlineTrainer(
