@@ -35,6 +35,7 @@ __all__ = [
     "build_reward",
     "build_task",
     "build_tokenizer",
+    "check_enough",
     "prompt_lengths",
     "reward_weights",
     "short_enough",
@@ -110,7 +111,8 @@ def build(config: Config, output_dir: str | Path) -> Parts:
     arguments = build_grpo_config(config, task, list(weights.values()), output_dir)
     model, tokenizer = build_model(config, task)
     rows, dropped = short_enough(task.train, tokenizer, config)
-    _check_enough(rows, arguments, dropped)
+    prompts = math.ceil(arguments.generation_batch_size / arguments.num_generations)
+    check_enough(rows, prompts, dropped)
     return Parts(
         task=task,
         model=model,
@@ -288,12 +290,21 @@ def prompt_lengths(
     return [len(ids) for ids in prompt_ids(tokenizer, [row["prompt"] for row in rows], given)]
 
 
-def _check_enough(rows: list[Row], arguments: GRPOConfig, notes: list[str]) -> None:
-    """TRL drops a partial generation batch, so too few rows would train nothing at all."""
-    prompts = math.ceil(arguments.generation_batch_size / arguments.num_generations)
+def check_enough(rows: Sequence[Row], prompts: int, notes: Sequence[str] = ()) -> None:
+    """TRL drops a partial generation batch, so too few rows would train nothing at all.
+
+    Args:
+        rows: left to train on.
+        prompts: of a generation batch.
+        notes: why there are not more.
+
+    Raises:
+        ConfigError: there are fewer rows than prompts.
+    """
     if len(rows) < prompts:
         left = f" left ({'; '.join(notes)})" if notes else ""
         raise ConfigError(
             f"the task has {len(rows)} training rows{left} and one generation batch takes "
-            f"{prompts} prompts: use more rows, or lower trainer.per_device_train_batch_size"
+            f"{prompts} prompts: use more rows (task.train_size, for tasks that have it), or lower "
+            "trainer.per_device_train_batch_size"
         )

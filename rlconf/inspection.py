@@ -16,6 +16,7 @@ from rlconf.build import (
     build_reward,
     build_task,
     build_tokenizer,
+    check_enough,
     prompt_lengths,
     reward_weights,
     short_enough,
@@ -63,11 +64,7 @@ def inspect(
     raise_all(check_columns(weights, list(task.train[0]), task.name))
     tokenizer = build_tokenizer(config, task)
     train, dropped = short_enough(task.train, tokenizer, config)
-    if len(train) < batch.prompts:
-        raise ConfigError(
-            f"the task has {len(train)} training rows and one generation batch takes "
-            f"{batch.prompts} prompts: use more rows, or a smaller batch"
-        )
+    check_enough(train, batch.prompts, dropped)
     shown = [train[index] for index in first_prompts(len(train), args, batch, config.seed)]
     rewards = [build_reward(config, name) for name in weights]
     if task.rewards[0] not in weights:

@@ -11,6 +11,7 @@ from rlconf import arithmetic, foreign
 from rlconf.build import (
     build_task,
     build_tokenizer,
+    check_enough,
     prompt_lengths,
     reward_weights,
     short_enough,
@@ -18,7 +19,7 @@ from rlconf.build import (
 from rlconf.check import check_columns, ranks, shaper_names
 from rlconf.effects import advice, extra_forwards, without_effect
 from rlconf.plugins import settings_defaults
-from rlconf.problems import Problem, raise_all
+from rlconf.problems import raise_all
 from rlconf.schema import Config, to_dict
 from rlconf.trl_fields import defaults, effective
 
@@ -67,11 +68,7 @@ def _task(config: Config, batch: arithmetic.Batch) -> tuple[int | None, list[str
     weights = reward_weights(config, task)
     raise_all(check_columns(weights, list(task.train[0]), task.name))
     rows, prompts = _prompts(config, task)
-    if len(rows) < batch.prompts:
-        size = f"set task.train_size to {batch.prompts} or more"
-        how = size if "train_size" in config.task else "use more rows, or a smaller batch"
-        text = f"task {name!r} has {len(rows)} training rows and one generation batch takes "
-        raise_all([Problem(f"{text}{batch.prompts} prompts: {how} ({'; '.join(prompts)})")])
+    check_enough(rows, batch.prompts, prompts)
     sizes = f"{len(task.train)} train, {len(task.dev)} dev, {len(task.test)} test"
     told = ", ".join(f"{reward} x {weight:g}" for reward, weight in weights.items())
     limit = effective(config.trainer).max_completion_length

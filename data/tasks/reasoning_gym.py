@@ -97,7 +97,7 @@ def build(settings: GymSettings, seed: int) -> Task:
     parts = share_out(settings.train_size, dict.fromkeys(keys, settings.train_size))
     train = [row for number, stream in keys.items() for row in stream.any(parts[number], taken)]
     rng = Random(f"reasoning_gym/{settings.dataset}/{seed}")
-    for rows in (train, *held.values()):
+    for rows in (*held.values(), train):
         rng.shuffle(rows)
     return Task(
         name="reasoning_gym",

@@ -119,11 +119,10 @@ class Reader:
         """
         if not self.malformed:
             return
-        rows = "row is" if self.malformed == 1 else "rows are"
         listed = "".join(f"\n  - {text}" for text in self.problems)
         if self.malformed > len(self.problems):
             listed += f"\n  and {self.malformed - len(self.problems)} more"
-        told = f"{self.malformed} of {self.rows} {rows} malformed"
+        told = f"{self.malformed} of {self.rows} rows {_be(self.malformed)} malformed"
         if self.columns.malformed == "stop":
             raise ConfigError(
                 f"{self.owner}: {told}:{listed}\n"
@@ -134,7 +133,7 @@ class Reader:
     def _add(self, place: str, text: str) -> None:
         self.malformed += 1
         if len(self.problems) < LISTED:
-            self.problems.append(f"{place}{'' if text.startswith(',') else ':'} {text}".strip())
+            self.problems.append(f"{place}{text if text.startswith(',') else f': {text}'}")
 
     def _named(self) -> Iterator[tuple[str, str]]:
         """(setting, column) for each column that is to be read."""
@@ -196,6 +195,10 @@ class Reader:
                 f", column {column!r}: is {_say(value)}, and in earlier rows it was "
                 f"{_NAMES.get(first, first.__name__)}; expected one type a column"
             )
+
+
+def _be(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 _NAMES: dict[type, str] = {
