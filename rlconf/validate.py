@@ -67,30 +67,29 @@ def _task(config: Config, batch: arithmetic.Batch) -> tuple[int | None, list[str
     task = build_task(config)
     weights = reward_weights(config, task)
     raise_all(check_columns(weights, list(task.train[0]), task.name))
-    rows, prompts = _prompts(config, task)
-    check_enough(rows, batch.prompts, prompts)
+    rows, prompts, dropped = _prompts(config, task)
+    check_enough(rows, batch.prompts, dropped)
     sizes = f"{len(task.train)} train, {len(task.dev)} dev, {len(task.test)} test"
     told = ", ".join(f"{reward} x {weight:g}" for reward, weight in weights.items())
     limit = effective(config.trainer).max_completion_length
     if config.trainer.get("max_completion_length") is None:
         limit = task.max_completion_tokens
     lines = [f"{name}: {sizes}", f"rewards: {told}", f"completions: up to {limit} tokens"]
-    return len(rows), [*lines, *prompts, *task.notes]
+    return len(rows), [*lines, prompts, *dropped, *task.notes]
 
 
-def _prompts(config: Config, task: Task) -> tuple[list[Row], list[str]]:
-    """The training rows within the limits, and their lengths, if the tokenizer is at hand."""
+def _prompts(config: Config, task: Task) -> tuple[list[Row], str, list[str]]:
+    """The training rows within the limits, their lengths if the tokenizer is at hand, and notes."""
     path = config.model.path
     if path is not None and not Path(path).expanduser().is_dir():
-        return task.train, [f"prompts: counted when training starts, by the tokenizer of {path}"]
+        told = f"prompts: counted when training starts, by the tokenizer of {path}"
+        return task.train, told, []
     tokenizer = build_tokenizer(config, task)
     rows, notes = short_enough(task.train, tokenizer, config)
     counts = sorted(prompt_lengths(task.train, tokenizer, config))
-    return rows, [
-        f"prompts: {counts[0]} to {counts[-1]} tokens, half of them up to "
-        f"{counts[len(counts) // 2]}",
-        *notes,
-    ]
+    half = counts[len(counts) // 2]
+    told = f"prompts: {counts[0]} to {counts[-1]} tokens, half of them up to {half}"
+    return rows, told, notes
 
 
 def _batch(args: Any, batch: arithmetic.Batch, rows: int | None) -> list[str]:
