@@ -93,11 +93,11 @@ def _begin_on_first(
     step, generation = marker.get("step", 0), marker.get("generation", 0)
     changed = _changed_settings(choice, plain)
     notes += [f"changed since the run began: {line}" for line in changed]
-    logged = record.last_step(folder.metrics) if choice.resumed else 0
+    earlier = manifest.read(folder.manifest) if choice.resumed else {}
+    logged = max(record.last_step(folder.metrics), earlier.get("logged", 0)) if earlier else 0
     if any(line.startswith("tracking.") for line in changed):
         logged = min(logged, step)  # perhaps sent elsewhere
     _cut_back(choice, step, generation)
-    earlier = manifest.read(folder.manifest) if choice.resumed else {}
     tracking_id = earlier.get("tracking_id") or uuid.uuid4().hex[:12]
     compose.save(config, folder.config)
     manifest.begin(
@@ -113,6 +113,7 @@ def _begin_on_first(
         config_hash=manifest.config_hash(plain),
         seed=config.seed,
         tracking_id=tracking_id,
+        logged=logged,
     )
     point_latest(root, folder)
     return Session(folder, choice.checkpoint, step, generation, logged, tracking_id, notes)

@@ -70,3 +70,4 @@ def test_null_is_the_choice_called_none_or_no_choice():
     assert found.groups == {"peft": "none", "shaper": []}
     assert problem("task=null").startswith("task=null: choose one of arithmetic, ")
     assert problem("task=[]") == "task=[]: choose one"
+    assert problem("tracking=[none,wandb]") == "tracking=[none,wandb]: choose one"
