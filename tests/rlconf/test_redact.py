@@ -46,6 +46,7 @@ def test_a_secret_is_known_by_its_shape(secret):
         ('{"apiKey": "abc"}', '{"apiKey": "<redacted>"}'),
         ("password: hunter2", "password: <redacted>"),
         ("hub_token: abc\nseed: 0", "hub_token: <redacted>\nseed: 0"),
+        ("+reward.judge={api_key:abc,n:1}", "+reward.judge={api_key:<redacted>,n:1}"),
         ("login --token abc --seed 3", "login --token <redacted> --seed 3"),
         ("AWS_SECRET_ACCESS_KEY=abc/def+1", "AWS_SECRET_ACCESS_KEY=<redacted>"),
     ],
