@@ -119,6 +119,14 @@ def test_a_value_where_a_part_has_options():
     )
 
 
+def test_several_trackers_fill_one_section():
+    several = compose(["tracking=[wandb,tensorboard]", "tracking.project=p"]).tracking
+    assert (several.wandb, several.tensorboard, several.trackio) == (True, True, False)
+    assert several.project == "p"
+    assert compose(["tracking=wandb"]).tracking.wandb
+    assert compose(["tracking=none"]) == compose(["tracking=[]"]) == compose([])
+
+
 def test_two_presets_of_one_part_are_refused():
     assert "both set shaper.ucas" in message("shaper=[ucas,ucas_release]")
 
