@@ -19,6 +19,7 @@ COMMANDS = (
     "train",
     "validate",
     "evaluate",
+    "rewards",
 )
 """In the order of `rlconf --help`; `some-name` is `rlconf/commands/some_name.py`."""
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     refuse_shadowed()
     from rewards.errors import RlconfError
 
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     try:
         return int(options.run(options) or 0)
     except RlconfError as error:
@@ -46,6 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `rlconf validate | head`
         sys.stderr.close()
         return 141
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; overrides may stand before, between and after the options."""
+    parser = _parser()
+    # argparse fills a list of positionals once, at the first of them.
+    options, rest = parser.parse_known_args(arguments)
+    if any(one.startswith("-") for one in rest) or (rest and not hasattr(options, "overrides")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.overrides = [*options.overrides, *rest]
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
