@@ -99,7 +99,7 @@ def recorded(path: Path, columns: Columns = ()) -> Rows:
             for name, values in columns_of.items()
             if name.startswith("reward/")
         },
-        generations=columns_of.get("generation", [0] * len(table)),
+        generations=[int(row.get("generation") or 0) for row in table],
         source=str(path),
     )
     if "prompt" in columns_of:
