@@ -145,10 +145,16 @@ def _read_parquet(file: Path) -> list[dict[str, Any]]:
     # A column that RolloutFiles had to write as JSON says so.
     encoded = {one.name for one in table.schema if (one.metadata or {}).get(b"encoding") == b"json"}
     rows: list[dict[str, Any]] = table.to_pylist()
-    return [
-        {n: json.loads(v) if n in encoded and v is not None else v for n, v in row.items()}
-        for row in rows
-    ]
+    try:
+        return [
+            {n: json.loads(v) if n in encoded and v is not None else v for n, v in row.items()}
+            for row in rows
+        ]
+    except ValueError as error:
+        raise ConfigError(
+            f"--rollouts {file}: the run cut its chat messages (logging.max_completion_chars), and "
+            "half a message cannot be scored"
+        ) from error
 
 
 def _read_lines(file: Path) -> Iterator[dict[str, Any]]:

@@ -91,7 +91,9 @@ def environment(
 
 
 class Signals:
-    """Notes Ctrl-C and SIGTERM while active (a context manager); a second one is urgent.
+    """Notes Ctrl-C, SIGTERM and a closed terminal while active; a second one is urgent.
+
+    A signal that this process was told to ignore (by nohup, say) stays ignored.
 
     Attributes:
         seen: the first signal, 0 while there is none.
@@ -104,8 +106,9 @@ class Signals:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._note)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -134,8 +137,8 @@ def run_all(
 ) -> None:
     """Run every command, and go on when one fails.
 
-    After a signal no further one starts, and those that run are sent the same signal, so that they
-    can save and stop; after a second one they are killed.
+    After a signal no further one starts, and those that run are sent SIGINT or SIGTERM, so that
+    they can save and stop; after a second one they are killed.
 
     Args:
         commands: in the order in which they start.
@@ -159,7 +162,7 @@ def run_all(
                 elif signals.urgent:
                     _send(one, signal.SIGKILL)
                 elif signals.seen:
-                    _send(one, signals.seen)
+                    _send(one, signal.SIGINT if signals.seen == signal.SIGINT else signal.SIGTERM)
     finally:
         for one in running.values():  # an error of our own: leave nothing behind
             _send(one, signal.SIGKILL)
@@ -171,7 +174,8 @@ def last_line(log: Path) -> str:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    lines = (line.strip() for line in reversed(text.splitlines()))
+    return next((line for line in lines if any(map(str.isalnum, line))), "")
 
 
 def _start(one: Command, variables: dict[str, str]) -> _Running:

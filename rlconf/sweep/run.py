@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shlex
 import signal
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rewards.errors import RlconfError
+from rlconf import manifest
 from rlconf.console import Reporter
 from rlconf.folder import RunFolder, claim
 from rlconf.sweep import plan as planning
@@ -58,7 +60,7 @@ def _run(plan: Plan, folder: Path, at_once: int, resume: bool, reporter: Reporte
     results = {job.name: Result(job, WAITING, {}) for job in plan.jobs}
     for job, done in zip(plan.jobs, planning.finished(folder, plan), strict=True):
         if done:
-            results[job.name] = _result(job, folder, 0)
+            results[job.name] = _finished(job, folder)
     todo = [job for job in plan.jobs if results[job.name].status == WAITING]
     reporter.say(f"{len(todo)} of {len(plan.jobs)} jobs to run, {at_once} at a time")
     processes = max(config.launch.processes or 1 for config in plan.configs)
@@ -68,7 +70,7 @@ def _run(plan: Plan, folder: Path, at_once: int, resume: bool, reporter: Reporte
         def ended(one: Ended) -> None:
             job = by_name[one.command.name]
             stopped = bool(signals.seen) and one.code != 0
-            results[job.name] = _result(job, folder, one.code, stopped)
+            results[job.name] = _result(job, folder, one, stopped)
             count = sum(result.status != WAITING for result in results.values())
             reporter.say(f"[{count}/{len(results)}] {_line(results[job.name], one)}")
             if bar is not None:
@@ -101,24 +103,39 @@ def _command(job: Job, folder: Path, processes: int, resume: bool) -> Command:
     return Command(job.name, arguments, folder / f"{job.name}.log")
 
 
-def _result(job: Job, folder: Path, code: int, stopped: bool = False) -> Result:
-    if code == 0:
-        return Result(job, FINISHED, table.figures(RunFolder(folder / job.name)))
-    reason = last_line(folder / f"{job.name}.log")
-    return Result(job, STOPPED if stopped else FAILED, {}, reason)
+def _finished(job: Job, folder: Path) -> Result:
+    return Result(job, FINISHED, table.figures(RunFolder(folder / job.name)))
+
+
+def _result(job: Job, folder: Path, ended: Ended, stopped: bool) -> Result:
+    if ended.code == 0:
+        return _finished(job, folder)
+    if stopped:
+        return Result(job, STOPPED, {})
+    reason = _error(RunFolder(folder / job.name), ended) or last_line(ended.command.log)
+    return Result(job, FAILED, {}, reason)
+
+
+def _error(run: RunFolder, ended: Ended) -> str:
+    """The error that the run itself recorded, in a line; "" if it did not come so far this time."""
+    path = run.manifest
+    if not path.is_file() or path.stat().st_mtime < time.time() - ended.seconds - 1:
+        return ""
+    sessions = manifest.read(path).get("sessions") or [{}]
+    return str(sessions[-1].get("error", "")).strip().replace("\n", " ")
 
 
 def _line(result: Result, ended: Ended) -> str:
     """What happened to a job, in a line."""
     name = result.job.label or result.job.name
     if result.status == FINISHED:
-        shown = [key for key in ("accuracy", "reward") if key in result.figures]
+        shown = [key for key in ("accuracy", "train reward") if key in result.figures]
         numbers = "".join(f"{key} {result.figures[key]:.3f}, " for key in shown)
         return f"{name}: {numbers}{ended.seconds:.0f} s"
-    return (
-        f"{name}: {result.status} after {ended.seconds:.0f} s (exit status {ended.code}): "
-        f"{result.reason} ({ended.command.log})"
-    )
+    said = f"{name}: {result.status} after {ended.seconds:.0f} s"
+    if result.status == STOPPED:
+        return said
+    return f"{said} (exit status {ended.code}): {result.reason} ({ended.command.log})"
 
 
 def _finish(results: list[Result], folder: Path, reporter: Reporter) -> None:

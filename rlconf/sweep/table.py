@@ -26,9 +26,8 @@ __all__ = ["Result", "by_setting", "figures", "markdown", "on_screen", "write"]
 SEED = "seed"
 FINISHED, FAILED, STOPPED, WAITING = "finished", "failed", "stopped", "not started"
 
-INTERVAL = (
-    "In brackets: 95 % interval of the mean over seeds (Student's t); none for a single seed."
-)
+INTERVAL = "After ±: half the 95 % interval of the mean over seeds (Student's t); needs two seeds."
+_ON_SCREEN = ("accuracy", "before", "train reward")  # what fits a terminal
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,8 @@ def figures(run: RunFolder) -> dict[str, float]:
 
     Returns:
         Those that it has of: `accuracy` and `greedy`, measured after training, `pass@k` with the
-        greatest k, `before` (accuracy before training), `reward` and `train accuracy` (means over
-        the last tenth of the logged steps), `seconds` of training.
+        greatest k, `before` (accuracy before training), `train reward` and `train accuracy` (means
+        over the last tenth of the logged steps), `seconds` of training.
     """
     found: dict[str, Any] = {}
     evaluations = read_evaluation(run)
@@ -69,7 +68,7 @@ def figures(run: RunFolder) -> dict[str, float]:
     rows = read_metrics(run.metrics)
     rows = [row for row in rows if "reward" in row]
     rows = rows[-math.ceil(len(rows) / 10) :]
-    for name, key in (("reward", "reward"), ("train accuracy", "accuracy")):
+    for name, key in (("train reward", "reward"), ("train accuracy", "accuracy")):
         values = [row[key] for row in rows if row.get(key) is not None]
         found[name] = math.fsum(values) / len(values) if values else None
     sessions = manifest.read(run.manifest).get("sessions", [])
@@ -121,7 +120,7 @@ def write(folder: Path, title: str, results: Sequence[Result]) -> None:
 def markdown(title: str, results: Sequence[Result]) -> str:
     """The table as a page: settings, then jobs, then what did not finish and why."""
     lines = [f"# {title}", ""]
-    heads, rows = _setting_rows(results)
+    heads, rows = _setting_rows(results, _names(results))
     lines += [*_markdown_table(heads, rows), "", INTERVAL, "", "## Jobs", ""]
     names = _names(results)
     lines += _markdown_table(
@@ -140,21 +139,23 @@ def markdown(title: str, results: Sequence[Result]) -> str:
 
 def on_screen(results: Sequence[Result]) -> RichTable:
     """The settings for a terminal."""
-    heads, rows = _setting_rows(results)
-    table = RichTable(title="mean over seeds [95 % interval]", title_justify="left")
-    swept = len(heads) - 1 - len(_names(results))
+    names = [name for name in _names(results) if name in _ON_SCREEN]
+    heads, rows = _setting_rows(results, names)
+    table = RichTable(title="mean ± half the 95 % interval over seeds", title_justify="left")
     for column, head in enumerate(heads):
-        table.add_column(head, justify="left" if column < swept else "right")
+        swept = column < len(heads) - 1 - len(names)
+        table.add_column(head, justify="left" if swept else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
 
 
-def _setting_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+def _setting_rows(
+    results: Sequence[Result], names: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
     settings = by_setting(results)
     keys = list(settings[0][0])
     short = short_names(keys)
-    names = _names(results)
     heads = [*(short[key] for key in keys), "runs", *names]
     rows = []
     for setting, means in settings:
@@ -189,7 +190,7 @@ def _accuracy(report: dict[str, Any]) -> float | None:
 def _interval(one: Mean) -> str:
     if one.low is None or one.high is None:
         return _number(one.value)
-    return f"{_number(one.value)} [{_number(one.low)}, {_number(one.high)}]"
+    return f"{_number(one.value)} ± {_number(one.high - one.value)}"
 
 
 def _number(value: float | None) -> str:
