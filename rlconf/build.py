@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rewards.errors import ConfigError
 from rlconf import foreign
-from rlconf.check import check_columns
+from rlconf.check import check_columns, reward_needs
 from rlconf.problems import raise_all
 from rlconf.schema import Config, PeftSection
 
@@ -76,6 +76,12 @@ class Parts:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def recorded_columns(self) -> list[str]:
+        """Columns of the data set kept with the rollouts: what their rewards need, and the id."""
+        needed = dict.fromkeys(name for one in self.rewards for name in reward_needs(one.__name__))
+        return [name for name in (*needed, "id") if name in self.train.column_names]
+
+    @property
     def trainer_kwargs(self) -> dict[str, Any]:
         """Keyword arguments for `OnlineTrainer`."""
         names = [reward.__name__ for reward in self.rewards]
@@ -89,6 +95,7 @@ class Parts:
             "eval_dataset": self.dev,
             "peft_config": self.peft_config,
             "shapers": self.shapers,
+            "rollout_data": self.recorded_columns,
             "accuracy_reward": accuracy if accuracy in names else None,
         }
 

@@ -21,7 +21,7 @@ from rlconf.redact import secret_paths
 from rlconf.schema import Config
 from rlconf.trl_fields import ELSEWHERE, effective, read_trainer
 
-__all__ = ["check", "check_columns", "ranks", "reward_needs", "shaper_names"]
+__all__ = ["check", "check_columns", "check_rewards", "ranks", "reward_needs", "shaper_names"]
 
 
 def check(config: Config) -> list[Problem]:
@@ -29,7 +29,7 @@ def check(config: Config) -> list[Problem]:
 
     Loads no weights and no data; imports TRL for the names and types of its settings.
     """
-    problems = [*_check_task(config), *_check_rewards(config), *_check_shapers(config)]
+    problems = [*_check_task(config), *check_rewards(config), *_check_shapers(config)]
     problems += [*_check_model(config), *_check_sections(config)]
     good, found = read_trainer(config.trainer)
     problems += found
@@ -86,7 +86,8 @@ def _check_task(config: Config) -> list[Problem]:
     return read_settings(tasks.get(str(name)).settings, options, "task")
 
 
-def _check_rewards(config: Config) -> Iterator[Problem]:
+def check_rewards(config: Config) -> Iterator[Problem]:
+    """The chosen rewards: their names, weights and options. Imports no TRL."""
     import rewards
 
     for name, options in config.reward.items():

@@ -22,6 +22,7 @@ COMMANDS = (
     "validate",
     "inspect",
     "evaluate",
+    "rewards",
 )
 """In the order of `rlconf --help`; `some-name` is `rlconf/commands/some_name.py`."""
 
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from rewards.errors import RlconfError
     from rlconf.redact import redact_text
 
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     try:
         return int(options.run(options) or 0)
     except BrokenPipeError:  # `rlconf validate | head`
@@ -53,6 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception:  # a bug, ours or a library's: its traceback may hold what it was given
         print(redact_text(traceback.format_exc()), file=sys.stderr)  # noqa: T201  as Python does
         return 1
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; overrides may stand before, between and after the options."""
+    parser = _parser()
+    # argparse fills a list of positionals once, at the first of them.
+    options, rest = parser.parse_known_args(arguments)
+    if any(one.startswith("-") for one in rest) or (rest and not hasattr(options, "overrides")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.overrides = [*options.overrides, *rest]
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

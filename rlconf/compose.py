@@ -29,7 +29,7 @@ from rlconf.problems import Problem, nearest, raise_all
 from rlconf.redact import REDACTED, is_secret_name, redact
 from rlconf.schema import Config, to_dict
 
-__all__ = ["compose", "composed", "load", "save"]
+__all__ = ["compose", "composed", "examine", "load", "save"]
 
 Plain = dict[str, Any]
 
@@ -52,13 +52,28 @@ def compose(
     Raises:
         ConfigError: listing everything that is wrong.
     """
+    config, problems = examine(overrides, plugins, base=base)
+    raise_all(problems)
+    return config
+
+
+def examine(
+    overrides: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    *,
+    base: Path | None = None,
+) -> tuple[Config, list[Problem]]:
+    """Compose and check, and return what is wrong instead of raising it.
+
+    Raises:
+        ConfigError: a plug-in or `base` cannot be read.
+    """
     values, problems = composed(overrides, plugins, base=base)
     config, found = read_section(Config, values, "")
     problems += found
     wrong = {key for problem in problems for key in problem.keys}
     problems += [problem for problem in check(config) if not wrong.intersection(problem.keys)]
-    raise_all(problems)
-    return config
+    return config, problems
 
 
 def composed(

@@ -22,6 +22,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from rlconf.files import write_text
 from trainers.rollout import Rollout
 
+IS_JSON = {"encoding": "json"}
+"""Metadata of a Parquet field whose texts are JSON."""
+
 
 class Metrics(TrainerCallback):
     """Append one JSON object to a file for each of the trainer's log calls.
@@ -137,8 +140,10 @@ def cut_back_metrics(source: Path, target: Path, step: int) -> None:
 class RolloutFiles:
     """Write generation batches as Parquet files (an `on_rollout` listener).
 
-    One row a completion. Text columns are strings (chat messages as JSON text), all others are
-    numbers, None where there is none; so files of one run have one schema and read as one table.
+    One row a completion. Text columns are strings (chat messages as JSON text, which the field's
+    metadata says), all others are numbers, None where there is none; so files of one run have one
+    schema and read as one table. Columns of the data set keep their own types and are never cut.
+    One that has the name of a column of the rollout's is left out.
 
     Args:
         folder: where to write ``GENERATION.parquet``.
@@ -176,7 +181,27 @@ class RolloutFiles:
         }
         for name, values in rollout.columns.items():
             columns[name] = column(values, self.max_chars)
-        return pa.table(columns)
+        for name, values in rollout.data.items():
+            columns.setdefault(name, data_column(values))
+        fields = [
+            pa.field(name, array.type, metadata=IS_JSON if needs_json(rollout, name) else None)
+            for name, array in columns.items()
+        ]
+        return pa.table(list(columns.values()), schema=pa.schema(fields))
+
+
+def needs_json(rollout: Rollout, name: str) -> bool:
+    """Whether a column holds what only JSON can write as text, such as chat messages."""
+    return any(isinstance(value, list | dict) for value in rollout.columns.get(name, ()))
+
+
+def data_column(values: list[Any]) -> pa.Array:
+    """An Arrow column in the values' own type; JSON text where they have none in common."""
+    try:
+        array = pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return column(values)
+    return array.cast(pa.string()) if pa.types.is_null(array.type) else array
 
 
 def column(values: list[Any], max_chars: int | None = None) -> pa.Array:

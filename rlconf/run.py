@@ -56,8 +56,9 @@ def train(config: Config) -> int:
             status = manifest.INTERRUPTED
             raise
         except Exception as error:
-            facts = {"error": f"{type(error).__name__}: {error}"}
             reporter.note_error(error)
+            notes = getattr(error, "__notes__", [])  # such as which reward it was
+            facts = {"error": " ".join([f"{type(error).__name__}: {error}", *notes])}
             raise
         finally:
             if world.is_first:

@@ -21,6 +21,7 @@ __all__ = [
     "first_line",
     "groups",
     "has_file",
+    "remove_choice",
 ]
 
 CONF = Path(__file__).parent / "conf"
@@ -65,6 +66,11 @@ def add_choice(group: str, name: str, node: dict[str, Any], about: str = "") -> 
     if not has_file(group, name):
         ConfigStore.instance().store(group=group, name=name, node=node)
         _added.setdefault(group, {})[name] = about
+
+
+def remove_choice(group: str, name: str) -> None:
+    """Take back what `add_choice` added; nothing for a name that it did not add."""
+    _added.get(group, {}).pop(name, None)
 
 
 def first_line(group: str, name: str) -> str:

@@ -45,7 +45,10 @@ def test_hydra_keys_are_refused():
 
 def test_deleting_sweeping_and_packages_are_refused():
     assert "set shaper=null instead" in problem("~shaper")
-    assert "expected one value" in problem("seed=1,2")
+    for several in ("seed=1,2", "seed=range(3)", "task=glob(*)", "seed=choice(1,2)"):
+        assert "expected one value; to train once with each, type rlconf train -m" in problem(
+            several
+        )
     assert "without @ or /" in problem("task@other=sort")
 
 
