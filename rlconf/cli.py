@@ -19,6 +19,8 @@ COMMANDS = (
     "train",
     "validate",
     "evaluate",
+    "compare",
+    "export",
 )
 """In the order of `rlconf --help`; `some-name` is `rlconf/commands/some_name.py`."""
 
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     refuse_shadowed()
     from rewards.errors import RlconfError
 
-    options = _parser().parse_args(arguments)
+    options = _read(arguments)
     try:
         return int(options.run(options) or 0)
     except RlconfError as error:
@@ -46,6 +48,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `rlconf validate | head`
         sys.stderr.close()
         return 141
+
+
+def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the line; overrides may stand before, between and after the options.
+
+    argparse alone takes those that follow an option for strays.
+    """
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest:
+        strays = [one for one in rest if one.startswith("-")]
+        if strays or not hasattr(options, "overrides"):
+            parser.error(f"unrecognized arguments: {' '.join(strays or rest)}")
+        options.overrides = [*options.overrides, *rest]
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

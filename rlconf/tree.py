@@ -15,6 +15,7 @@ __all__ = [
     "CONF",
     "LIST_GROUPS",
     "OPTIONAL_GROUPS",
+    "REPLACEABLE",
     "add_choice",
     "choices",
     "first_line",
@@ -29,6 +30,10 @@ LIST_GROUPS = ("reward", "shaper")
 
 OPTIONAL_GROUPS = ("experiment", "debug")
 """Groups of which nothing is chosen unless somebody chooses."""
+
+REPLACEABLE = ("task", "reward")
+"""Groups that can be chosen anew over a recorded configuration: each file fills its section only,
+and a trained model can be asked other questions."""
 
 _added: dict[str, dict[str, str]] = {}
 
