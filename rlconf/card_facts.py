@@ -25,6 +25,9 @@ from rlconf.session import read_evaluation
 
 __all__ = ["Facts", "facts_of", "is_hub_id"]
 
+# At least two names: " /think" in a prompt is no path.
+_ABSOLUTE = re.compile(r"(?<![\w:/.~<])~?/[\w.+@-]+(?:/[\w.+@-]+)*/([\w.+@-]+)")
+
 _ABOUT_THE_MACHINE = ("run", "resume", "plugins", "tracking", "logging", "checkpoint", "launch")
 
 
@@ -83,7 +86,7 @@ def facts_of(
     if run is None:
         return Facts(title, name, adapter, dtype, known)
     facts = manifest.read(run.manifest)
-    session = (facts.get("sessions") or [{}])[-1]
+    session = _bare((facts.get("sessions") or [{}])[-1])
     own = Path(weights).name
     step = _step(own, session)
     kept = {
@@ -97,7 +100,7 @@ def facts_of(
         adapter,
         dtype,
         known,
-        config=redact(_plain(compose.load(run.config))),
+        config=redact(_bare(_plain(compose.load(run.config)))),
         session=redact(session),
         status=facts.get("status"),
         step=step,
@@ -146,6 +149,13 @@ def _plain(config: Config) -> dict[str, Any]:
     """The configuration without what concerns the machine it ran on."""
     plain = {key: one for key, one in to_dict(config).items() if key not in _ABOUT_THE_MACHINE}
     plain["model"] = {key: one for key, one in plain["model"].items() if key != "cache_dir"}
-    if (path := plain["model"]["path"]) is not None and not is_hub_id(path):
-        plain["model"]["path"] = Path(path).name
     return plain
+
+
+def _bare(value: Any) -> Any:
+    """Nested plain data with each absolute path cut to its last name: the rest is private."""
+    if isinstance(value, Mapping):
+        return {key: _bare(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_bare(one) for one in value]
+    return _ABSOLUTE.sub(r"\1", value) if isinstance(value, str) else value

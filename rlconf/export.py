@@ -97,6 +97,8 @@ def export_command(
             dtype=str(found.model.dtype).removeprefix("torch."),
         )
         write_text(draft / "README.md", card(facts))
+        for path in draft.iterdir():  # safetensors writes files that only their owner may read
+            path.chmod(draft.stat().st_mode & 0o666)
     merged = " with its adapter merged" if found.adapter else ""
     reporter.say(f"the model{merged}, its tokenizer and a model card are in {folder}")
     return 0

@@ -26,6 +26,8 @@ METHODS = {
 }
 """Names as people know them; any other part is called what the configuration calls it."""
 
+_NO_METHOD = ("method", "logging_steps", "save_strategy", "save_steps")
+
 
 def card(facts: Facts) -> str:
     """The card: YAML front matter and Markdown.
@@ -110,7 +112,7 @@ def _training(facts: Facts) -> str:
     config, session = facts.config or {}, facts.session
     trainer = config["trainer"]
     method = str(trainer.get("method", "grpo"))
-    rows = {"method": METHODS.get(method, method) + _options(trainer, leave_out=("method",))}
+    rows = {"method": METHODS.get(method, method) + _options(trainer, leave_out=_NO_METHOD)}
     for group in _part_groups():
         for name, options in config.get(group, {}).items():
             rows[group] = "; ".join(
