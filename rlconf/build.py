@@ -185,16 +185,13 @@ def build_grpo_config(
         given["max_completion_length"] = task.max_completion_tokens
     # Without an accelerator TRL has to be told, or several processes would look for GPUs.
     given.setdefault("use_cpu", not torch.accelerator.is_available())
-    tracker = config.tracking.name
     try:
         return GRPOConfig(
             **given,
             output_dir=str(output_dir),
             seed=config.seed,
             reward_weights=weights,
-            report_to=tracker,
-            run_name=config.run.id or config.name,
-            project=config.tracking.project,
+            report_to="none",  # rlconf.tracking feeds the trackers
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"trainer: TRL refuses these settings: {error}") from error

@@ -81,11 +81,11 @@ def _refused(override: Override, argument: str) -> Problem | None:
 
 def _choose(group: str, value: Any, found: Overrides) -> list[Problem]:
     """Record the choice if the tree has it."""
-    several = group in tree.LIST_GROUPS
+    several = group in tree.SEVERAL
     if value is None and not several:
         return _choose_nothing(group, found)
     names = [] if value is None else list(value) if isinstance(value, list) else [value]
-    if not several and len(names) != 1:
+    if len(names) != 1 and (not several or "none" in names):
         return [Problem(f"{group}=[{','.join(map(str, names))}]: choose one", (group,))]
     known = tree.choices(group)
     problems = [

@@ -16,6 +16,7 @@ __all__ = [
     "LIST_GROUPS",
     "OPTIONAL_GROUPS",
     "REPLACEABLE",
+    "SEVERAL",
     "add_choice",
     "choices",
     "first_line",
@@ -26,7 +27,10 @@ __all__ = [
 CONF = Path(__file__).parent / "conf"
 
 LIST_GROUPS = ("reward", "shaper")
-"""Groups of which several choices are taken at once, `reward=[exact,length]`."""
+"""Groups whose choices each fill a part of their own, `reward=[exact,length]`."""
+
+SEVERAL = (*LIST_GROUPS, "tracking")
+"""Groups of which several choices are taken at once; those of `tracking` fill one section."""
 
 OPTIONAL_GROUPS = ("experiment", "debug")
 """Groups of which nothing is chosen unless somebody chooses."""
