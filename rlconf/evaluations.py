@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from data.solutions import Outcome
 from rewards.errors import ConfigError
 from rlconf import manifest
+from rlconf.redact import redact
 from rlconf.schema import Config, to_dict
 
 __all__ = [
@@ -75,16 +75,13 @@ def provenance(config: Config, target: str, model: str | None) -> dict[str, Any]
         target: as the user named it.
         model: the folder, file or hub id that the weights came from.
     """
+    plain = redact(to_dict(config))
     return {
         "target": target,
         "model": model,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "config_hash": manifest.config_hash(to_dict(config)),
-        "settings": {
-            "task": config.task,
-            "reward": config.reward,
-            "evaluate": asdict(config.evaluate),
-        },
+        "config_hash": manifest.config_hash(plain),
+        "settings": {key: plain[key] for key in ("task", "reward", "evaluate")},
         "versions": manifest.versions(),
         "commit": manifest.source_commit(),
     }
