@@ -220,8 +220,13 @@ def longest(config: Config, task: Task) -> int:
 
 
 def evaluate_model(config: Config, task: Task, world: World) -> dict[str, Any]:
-    """Load the model that the configuration names and measure it on the task."""
+    """Load the model that the configuration names and measure it on the task.
+
+    Raises:
+        ConfigError: it cannot be loaded, or its tokenizer cannot read the questions.
+    """
     model, tokenizer = build_model(config, task)
+    check_readable(tokenizer, questions(config, task))
     return measure(
         model.to(world.device),
         tokenizer,
@@ -232,6 +237,27 @@ def evaluate_model(config: Config, task: Task, world: World) -> dict[str, Any]:
         seed=config.seed,
         world=world,
     )
+
+
+def check_readable(tokenizer: PreTrainedTokenizerBase, rows: list[Row]) -> None:
+    """Refuse questions with characters that the tokenizer does not know.
+
+    A tiny model knows only those of the task it was made for; a real one knows all.
+
+    Raises:
+        ConfigError: naming the first such question.
+    """
+    for row in rows:
+        if not isinstance(row["prompt"], str):
+            continue
+        try:
+            tokenizer(row["prompt"])
+        except Exception as error:  # the tokenizers library raises nothing more specific
+            raise ConfigError(
+                f"the model's tokenizer cannot read the question {row['prompt']!r} ({error}). A "
+                "tiny model knows only the characters of the task it was made for: choose a task "
+                "of the same characters, or another model."
+            ) from error
 
 
 def seen_in_training(run: RunFolder, config: Config, rows: list[Row]) -> dict[str, str]:

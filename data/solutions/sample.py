@@ -18,7 +18,6 @@ from transformers import (
 
 from data.solutions.solution import Solution
 from data.tasks import Row
-from rewards.errors import ConfigError
 
 
 def sample(
@@ -60,7 +59,6 @@ def sample(
 
     Raises:
         ValueError: If an argument is out of range, or a row's prompt is empty.
-        ConfigError: If the tokenizer does not know a character of a prompt.
     """
     _check(samples, temperature, max_new_tokens, batch_size, greedy, top_p)
     prompts = [_prompt_ids(tokenizer, row) for row in rows]
@@ -155,14 +153,7 @@ def _generate(
 def _prompt_ids(tokenizer: PreTrainedTokenizerBase, row: Row) -> list[int]:
     prompt = row["prompt"]
     if isinstance(prompt, str):
-        try:
-            ids = tokenizer(prompt)["input_ids"]
-        except Exception as error:  # the tokenizers library raises nothing more specific
-            raise ConfigError(
-                f"row {row['id']!r}: the model's tokenizer cannot read its prompt {prompt!r} "
-                f"({error}). A tiny model knows only the characters of the task it was made for: "
-                "choose a task of the same characters, or another model."
-            ) from error
+        ids = tokenizer(prompt)["input_ids"]
     else:
         ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)[
             "input_ids"

@@ -132,7 +132,7 @@ def test_questions_of_another_seed_may_have_been_trained_on(runs, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["task=arithmetic"], "tokenizer cannot read its prompt"),
+        (["task=arithmetic"], "tokenizer cannot read the question"),
         (["evaluate.split=dev", "task.dev_size=0"], "has no questions in its dev split"),
         (["--name", "after"], "are the evaluations of training"),
         (["--name", "a/b"], "expected letters, digits"),

@@ -11,7 +11,16 @@ from data.tasks import Task
 from rewards.errors import ConfigError
 from rlconf import launch
 from rlconf.compose import compose
-from rlconf.evaluate import cells, longest, measure, questions, sentence, share, table
+from rlconf.evaluate import (
+    cells,
+    check_readable,
+    longest,
+    measure,
+    questions,
+    sentence,
+    share,
+    table,
+)
 from rlconf.evaluations import outcomes_of
 from rlconf.launch import World
 from rlconf.schema import EvaluateSection
@@ -52,22 +61,14 @@ def test_limit_and_greedy_can_be_set(make_model, tokenizer):
     assert (result["questions"], result["greedy"]) == (2, None)
 
 
-def test_a_prompt_that_the_tokenizer_cannot_read_is_named(make_model, tokenizer):
+def test_a_question_that_the_tokenizer_cannot_read_is_named():
     from trainers.models.characters import character_tokenizer
 
-    rows = [{**ROWS[0], "prompt": "7+7>"}]
-    odd = Task("odd", train=rows, dev=[], test=rows, rewards=("exact",), max_completion_tokens=3)
-    with pytest.raises(ConfigError, match=r"row 'q0': .* cannot read its prompt '7\+7>'"):
-        measure(
-            make_model(),
-            character_tokenizer("0123456789>"),
-            odd,
-            first_digit,
-            EvaluateSection(ks=[1]),
-            max_new_tokens=3,
-            seed=0,
-            world=World(1, 0, "NO", "cpu"),
-        )
+    tokenizer = character_tokenizer("0123456789>")
+    chat = {**ROWS[0], "prompt": [{"role": "user", "content": "7+7"}]}  # the template's business
+    check_readable(tokenizer, [*ROWS, chat])
+    with pytest.raises(ConfigError, match=r"cannot read the question '7\+7>'"):
+        check_readable(tokenizer, [*ROWS, {**ROWS[0], "prompt": "7+7>"}])
 
 
 def test_the_limit_of_a_completion_is_the_evaluations_the_trainings_or_the_tasks():
