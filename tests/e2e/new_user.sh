@@ -28,6 +28,7 @@ CSV
 
 # A reward of their own, in fifteen lines.
 cat > near.py <<'PYTHON'
+# A near miss earns something.
 from rlconf import reward
 
 
@@ -37,7 +38,7 @@ def near(completions, answer, reach: float = 4.0):
     scores = []
     for text, gold in zip(completions, answer, strict=True):
         digits = text.strip()
-        if digits.isdigit():
+        if digits.isdecimal():
             scores.append(max(0.0, 1 - abs(int(digits) - int(gold)) / reach))
         else:
             scores.append(0.0)
