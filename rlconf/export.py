@@ -40,13 +40,13 @@ class Exported:
     Attributes:
         model: whole, without adapter.
         tokenizer: its tokenizer.
-        base: what the weights started from: a folder, a file or a hub id; None if unknown.
+        base: what the weights started from: a folder, a file or a hub id.
         adapter: whether an adapter was merged.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    base: str | None
+    base: str
     adapter: bool
 
 
@@ -139,7 +139,7 @@ def load_merged(
         if not adapters:
             if base is not None:
                 raise ConfigError(f"--base {base}: {weights} holds a whole model, not an adapter")
-            return Exported(model, tokenizer, _base_of(config), adapter=False)
+            return Exported(model, tokenizer, _base_of(config) or weights, adapter=False)
         named = next(iter(adapters.values())).base_model_name_or_path
     named = base or named
     model, tokenizer = _load_base(named, config, trust_remote_code)
@@ -170,16 +170,18 @@ def new_folder(folder: Path, *, force: bool, apart_from: str) -> Iterator[Path]:
     """
     folder = folder.resolve()
     source = Path(apart_from).resolve()
-    if folder == source or folder in source.parents:
+    if source.exists() and (folder == source or folder in source.parents):
         raise ConfigError(f"--to {folder}: this holds what is to be exported; name another folder")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--to {folder}: this is a file; expected a new folder")
     if folder.is_dir() and any(folder.iterdir()):
         _check_replaceable(folder, force)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.with_name(f".{folder.name}.exporting.{os.getpid()}")
     aside = folder.with_name(f".{folder.name}.replaced.{os.getpid()}")
-    draft.mkdir()
+    try:
+        draft.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"--to {folder}: it cannot be written there ({error})") from error
     try:
         yield draft
         if folder.exists():

@@ -20,7 +20,7 @@ RESAMPLES = 10_000
 TIE = 1e-12
 """Resampled differences nearer to 0 than this are rounding errors of 0."""
 
-_CHUNK = 2**22  # numbers drawn at once: 32 MB
+_CHUNK = 2**18  # numbers drawn at once: 2 MB, so that they stay in the cache
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ def plain_logits(folders: list[Path], cwd: Path) -> list[dict[str, torch.Tensor]
     return [torch.load(cwd / (str(folder).replace("/", "_") + ".pt")) for folder in folders]
 
 
+@pytest.mark.slow
 def test_everything_that_a_run_saves_reloads_with_transformers_alone(runs, tmp_path):
     folders = [runs / "b" / "model", runs / "b" / "checkpoints" / "checkpoint-3"]
     folders += sorted((runs / "cache" / "tiny").glob("largest-*[!k]"))[:1]
@@ -218,6 +219,7 @@ def test_other_tasks_share_nothing(runs, capsys):
 # --- export --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_merged_export_is_the_adapter_model_without_the_adapter(runs, tmp_path):
     assert main(["export", str(runs / "a"), "--to", "exported"]) == 0
     folder = Path("exported")
@@ -231,9 +233,9 @@ def test_a_merged_export_is_the_adapter_model_without_the_adapter(runs, tmp_path
     }
     assert [path.name for path in tmp_path.iterdir()] == ["exported"]  # and no draft
 
-    (exported,) = plain_logits([folder.absolute()], tmp_path)
+    started = sorted((runs / "cache" / "tiny").glob("largest-*[!k]"))[0]
+    exported, base = plain_logits([folder.absolute(), started], tmp_path)
     adapted = AutoModelForCausalLM.from_pretrained(runs / "a" / "model")
-    (base,) = plain_logits(sorted((runs / "cache" / "tiny").glob("largest-*[!k]"))[:1], tmp_path)
     mask = (exported["ids"] != 0).long()
     with torch.no_grad():
         expected = adapted(input_ids=exported["ids"], attention_mask=mask).logits[:, -1]
@@ -302,6 +304,7 @@ def test_a_folder_that_holds_something_is_left_alone(runs, capsys):
         (["--to", str(runs / "b" / "model"), "--force"], "holds what is to be exported"),
         (["--to", str(runs), "--force"], "holds what is to be exported"),
         (["--to", "new", "--base", "x"], "holds a whole model"),
+        (["--to", "/dev/null/new"], "cannot be written there"),
     ):
         assert main(["export", target, *arguments]) == 2
         assert said in capsys.readouterr().err
