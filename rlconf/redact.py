@@ -55,12 +55,12 @@ _PARAMETER = re.compile(r"(?<=[?&])(key|sig|signature|X-Amz-[A-Za-z-]+)=[^\s&#'\
 # or is called by its name.
 _HEX = re.compile(r"(?<![\w/@.-])[0-9a-f]{40}(?![\w-])")
 _COMMIT = re.compile(r"(?:commit|revision|sha1?|git|hash|head|id)\W{0,4}$", re.I)
-# NAME=VALUE, 'name': 'VALUE', NAME: VALUE and --name VALUE.
+# NAME=VALUE, 'name': 'VALUE', NAME: VALUE, {name:VALUE} and --name VALUE.
 _QUOTED = r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\""
 _NAMED = re.compile(
     rf"""
     (?P<name>(?<![\w.-])[\w.-]*(?:token|pass(?:word|wd|phrase)|secrets?|credentials?|key))
-    (?P<join>['"]?=|['"]\s*:\s*|:?\ +)
+    (?P<join>['"]?=|['"]\s*:\s*|:\ *|\ +)
     (?P<value>{_QUOTED}|[^\s,;&'"\]\)}}}}]+)
     """,
     re.X | re.I,
@@ -163,7 +163,7 @@ def secret_paths(value: Any, path: str = "") -> Iterator[str]:
 
 
 def _apart(name: str) -> str:
-    """CamelCase and HTTPHeader as words."""
+    """The words of a name in camel case, apart."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
 
 

@@ -60,7 +60,7 @@ FALLBACKS = (
     ("accuracy", "Accuracy on training prompts"),
     ("reward", "Mean reward"),
     ("rewards/accuracies", "Pairs ranked right"),
-    ("eval_loss", "Loss on held-out rows"),
+    ("eval/loss", "Loss on held-out rows"),
     ("loss", "Training loss"),
 )
 

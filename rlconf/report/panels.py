@@ -20,7 +20,7 @@ __all__ = ["Chart", "Part", "main_charts", "other_charts", "reward_parts"]
 
 # What trainers without rollouts log of their own progress; shown where nothing else is.
 OTHER_PANELS = (
-    Panel("loss", "Loss", "", (Line("loss", "training"), Line("eval_loss", "held out"))),
+    Panel("loss", "Loss", "", (Line("loss", "training"), Line("eval/loss", "held out"))),
     Panel(
         "margins",
         "Chosen against rejected",
@@ -31,14 +31,14 @@ OTHER_PANELS = (
         "pairs",
         "Pairs ranked right",
         "share",
-        (Line("rewards/accuracies", "training"), Line("eval_rewards/accuracies", "held out")),
+        (Line("rewards/accuracies", "training"), Line("eval/rewards/accuracies", "held out")),
         SHARE,
     ),
     Panel(
         "token_accuracy",
         "Next token guessed right",
         "share",
-        (Line("mean_token_accuracy", "training"), Line("eval_mean_token_accuracy", "held out")),
+        (Line("mean_token_accuracy", "training"), Line("eval/mean_token_accuracy", "held out")),
         SHARE,
     ),
 )
@@ -74,21 +74,25 @@ def main_charts(groups: Sequence[Group]) -> list[Chart]:
 
 
 def reward_parts(groups: Sequence[Group]) -> tuple[list[Part], list[Chart]]:
-    """The parts of the reward as a table and as curves; nothing where there is only one."""
-    names = [
-        metric.removeprefix("rewards/").removesuffix("/mean")
-        for metric in _metrics(groups)
-        if metric.startswith("rewards/") and metric.endswith("/mean")
-    ]
-    parts = [Part(name, _weight(groups, name), _means(groups, name)) for name in names]
-    if len(names) < 2:
+    """The rewards and their named parts as a table and as curves; one alone has no curve here."""
+    metrics = [name for name in _metrics(groups) if is_reward_part(name)]
+    metrics.sort(key=lambda metric: (metric.split("/")[1], not metric.endswith("/mean")))
+    parts = [Part(_title(one), _weight(groups, one), _means(groups, one)) for one in metrics]
+    if len(metrics) < 2:
         return parts, []
-    charts = [
-        chart
-        for name in names
-        if (chart := _chart(_single(f"rewards/{name}/mean", name), groups)) is not None
-    ]
-    return parts, charts
+    charts = [_chart(_single(metric, _title(metric)), groups) for metric in metrics]
+    return parts, [chart for chart in charts if chart is not None]
+
+
+def is_reward_part(metric: str) -> bool:
+    """Whether a metric is the mean of a reward, `rewards/NAME/mean`, or of a named part of one."""
+    return metric.startswith("rewards/") and metric.count("/") > 1 and not metric.endswith("/std")
+
+
+def _title(metric: str) -> str:
+    """`format` of `rewards/format/mean`, `format: tags` of `rewards/format/tags`."""
+    name, part = metric.removeprefix("rewards/").split("/", 1)
+    return name if part == "mean" else f"{name}: {part}"
 
 
 def other_charts(groups: Sequence[Group]) -> list[tuple[str, list[Chart]]]:
@@ -101,8 +105,7 @@ def other_charts(groups: Sequence[Group]) -> list[tuple[str, list[Chart]]]:
     }
     found: dict[str, list[Chart]] = {}
     for metric in _metrics(groups):
-        several_parts = metric.startswith("rewards/") and metric.endswith("/mean")
-        if metric in shown or metric in NOT_CURVES or several_parts:
+        if metric in shown or metric in NOT_CURVES or is_reward_part(metric):
             continue
         if (chart := _chart(_single(metric, metric), groups)) is not None:
             prefix = metric.split("/")[0] if "/" in metric else "trainer"
@@ -157,8 +160,11 @@ def _chart(panel: Panel, groups: Sequence[Group]) -> Chart | None:
     return Chart(panel.title, axis, svg, legend, " · ".join(words))
 
 
-def _weight(groups: Sequence[Group], name: str) -> str:
-    """The weight in the configuration, each once; 1 where the task's own rewards are used."""
+def _weight(groups: Sequence[Group], metric: str) -> str:
+    """A reward's weight in the configuration, 1 by default; a part of a reward has none."""
+    if not metric.endswith("/mean"):
+        return ""
+    name = _title(metric)
     weights = [_options(run, name).get("weight", 1.0) for group in groups for run in group.runs]
     return ", ".join(dict.fromkeys(number(weight) for weight in weights))
 
@@ -169,6 +175,6 @@ def _options(run: Run, name: str) -> dict[str, Any]:
     return options if isinstance(options, dict) else {}
 
 
-def _means(groups: Sequence[Group], name: str) -> list[tuple[str, str]]:
-    found = [series.ends(group.runs, f"rewards/{name}/mean") for group in groups]
+def _means(groups: Sequence[Group], metric: str) -> list[tuple[str, str]]:
+    found = [series.ends(group.runs, metric) for group in groups]
     return [(number(one[0]), number(one[1])) if one else ("–", "–") for one in found]

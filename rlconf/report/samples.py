@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rlconf.report.diff import as_text
 from rlconf.report.load import Run
 from rlconf.report.text import number, signed
 
@@ -212,9 +213,7 @@ def _sample(run: Run, row: _Row) -> Sample:
             continue
         if name.startswith("reward/") and sum(key.startswith("reward/") for key in content) == 1:
             continue
-        as_signed = "advantage" in name and isinstance(value, int | float)
-        shown = value if isinstance(value, str) else signed(value) if as_signed else number(value)
-        facts.append((name.replace("reward/", "reward "), shown))
+        facts.append((name.replace("reward/", "reward "), _shown(name, value)))
     return Sample(
         generation=content.get("generation", int(row.path.stem)),
         step=content.get("step", 0),
@@ -225,6 +224,13 @@ def _sample(run: Run, row: _Row) -> Sample:
         tokens=tokens,
         left_out=left_out,
     )
+
+
+def _shown(name: str, value: Any) -> str:
+    """A recorded value as text; columns of the data set may hold anything."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return as_text(value)
+    return signed(value) if "advantage" in name else number(value)
 
 
 def _tokens(path: Path, row: int) -> tuple[dict[str, list[Any]], int]:

@@ -105,6 +105,8 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
                 "entropy": 1 / step,
                 "rewards/exact/mean": step / steps,
                 "rewards/format/mean": 1.0,
+                "rewards/format/std": 0.0,
+                "rewards/format/tags": 0.75,
                 "grad_norm": 0.5,
                 "ucas/degenerate_share": 0.25,
             }

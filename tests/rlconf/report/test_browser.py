@@ -142,6 +142,7 @@ def test_a_curve_and_the_tokens_are_read_with_the_keyboard(overlaid: Path, brows
     press(browser, "ArrowRight")
     values = browser.value("document.querySelector('.token-reading').textContent")
     assert values == browser.value("document.querySelectorAll('.tokens .t')[1].title")
+    assert values
     assert "certainty" in values
     assert "advantage" in values
     assert browser.complaints() == []

@@ -77,7 +77,7 @@ def test_a_run_of_another_trainer_shows_what_it_logged(tmp_path):
     folder = tmp_path / "sft"
     folder.mkdir()
     rows = [{"step": n, "loss": 2 / n, "mean_token_accuracy": 0.5, "odd": None} for n in (1, 2, 3)]
-    rows.append({"step": 3, "eval_loss": 0.9})
+    rows.append({"step": 3, "eval/loss": 0.9})
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "config.yaml").write_text("name: mine\ntrainer: {method: sft, max_steps: 3}\n")
     page = write_report([folder], folder / "report.html").read_text()

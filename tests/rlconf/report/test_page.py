@@ -24,7 +24,7 @@ def test_one_run_has_its_figures_with_intervals(make_run, tmp_path):
         "Completions sampled 240",
         "Training time 12 s 0.417 s a step",
         "Model tiny GRPO + ucas on sort",
-        "format 0.500 1 → 1",
+        "format 0.500 1 → 1 format: tags 0.750 → 0.750",
         "seed 0, finished",
         "trl==1.16.0",
     ):

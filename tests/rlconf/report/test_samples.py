@@ -7,7 +7,7 @@ import json
 import pytest
 
 from rlconf.report.load import load
-from rlconf.report.samples import messages, read_samples
+from rlconf.report.samples import _shown, messages, read_samples
 from rlconf.report.tokens import Scales, scales, tokens
 
 
@@ -66,6 +66,17 @@ def test_chat_is_taken_apart_and_all_else_is_text():
     assert messages('[{"role": "cut o') == [("", '[{"role": "cut o')]
     assert messages("[{1}]") == [("", "[{1}]")]
     assert messages(None) == [("", "")]
+
+
+def test_columns_of_the_data_set_may_hold_anything():
+    shown = {"answer": ["1", "2"], "level": 3, "flag": True, "ucas/advantage": 0.5, "gold": "a"}
+    assert [_shown(name, value) for name, value in shown.items()] == [
+        '["1", "2"]',
+        "3",
+        "true",
+        "+0.500",
+        "a",
+    ]
 
 
 class One:
