@@ -56,38 +56,36 @@ def render(runs: Sequence[Run]) -> str:
     scale = tokens.scales(
         sample for _, samples in found for _, _, them in samples.kinds for sample in them
     )
-    return (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            title=_title(groups),
-            policy=_policy(style, script),
-            style=Markup(style),
-            script=Markup(script),
-            groups=groups,
-            several=len(groups) > 1,
-            swatch=swatch,
-            notes=[(run.label, note) for run in runs for note in run.notes],
-            cards=headline.cards(groups[0]) if len(groups) == 1 else [],
-            comparison=headline.comparison(groups),
-            accuracy=dots(rows, "Accuracy before and after training") if rows else None,
-            evaluation=accuracy.tables(groups),
-            charts=panels.main_charts(groups),
-            window=series.window(max((len(run.metrics) for run in runs), default=0)),
-            seeds=any(len(one.runs) > 1 for one in groups),
-            number=text.number,
-            parts=parts,
-            part_charts=part_charts,
-            differences=differences(groups),
-            samples=[(one, samples, _excerpts(samples, scale)) for one, samples in found],
-            not_sampled=max(0, len(groups) - MOST_SAMPLED),
-            scale=scale,
-            others=panels.other_charts(groups),
-            setups=[(run, _setup(run)) for run in runs],
-            written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-            version=rlconf.__version__,
-        )
+    template = _environment().get_template("page.html.j2")
+    page = template.render(
+        title=_title(groups),
+        policy=_policy(style, script),
+        style=Markup(style),
+        script=Markup(script),
+        groups=groups,
+        several=len(groups) > 1,
+        swatch=swatch,
+        notes=[(run.label, note) for run in runs for note in run.notes],
+        cards=headline.cards(groups[0]) if len(groups) == 1 else [],
+        comparison=headline.comparison(groups),
+        accuracy=dots(rows, "Accuracy before and after training") if rows else None,
+        evaluation=accuracy.tables(groups),
+        charts=panels.main_charts(groups),
+        window=series.window(max((len(run.metrics) for run in runs), default=0)),
+        seeds=any(len(one.runs) > 1 for one in groups),
+        number=text.number,
+        parts=parts,
+        part_charts=part_charts,
+        differences=differences(groups),
+        samples=[(one, samples, _excerpts(samples, scale)) for one, samples in found],
+        not_sampled=max(0, len(groups) - MOST_SAMPLED),
+        scale=scale,
+        others=panels.other_charts(groups),
+        setups=[(run, _setup(run)) for run in runs],
+        written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        version=rlconf.__version__,
     )
+    return page.lstrip()
 
 
 def _title(groups: Sequence[Group]) -> str:

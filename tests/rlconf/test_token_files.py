@@ -29,7 +29,7 @@ def rollout(generation=1, first=0, advantages=None, certainty=None, ids=None, ma
         generation,
         7,
         {"advantage": [9.0] * first + base.tolist()},
-        RolloutTokens(
+        tokens=RolloutTokens(
             first=first,
             completion_ids=ids,
             present=present,
