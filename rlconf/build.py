@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rewards.errors import ConfigError
 from rlconf import foreign
-from rlconf.check import check_columns
+from rlconf.check import check_columns, reward_needs
 from rlconf.problems import raise_all
 from rlconf.schema import Config, PeftSection
 
@@ -76,6 +76,12 @@ class Parts:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def recorded_columns(self) -> list[str]:
+        """Columns of the data set kept with the rollouts: what their rewards need, and the id."""
+        needed = dict.fromkeys(name for one in self.rewards for name in reward_needs(one.__name__))
+        return [name for name in (*needed, "id") if name in self.train.column_names]
+
+    @property
     def trainer_kwargs(self) -> dict[str, Any]:
         """Keyword arguments for `OnlineTrainer`."""
         names = [reward.__name__ for reward in self.rewards]
@@ -89,6 +95,7 @@ class Parts:
             "eval_dataset": self.dev,
             "peft_config": self.peft_config,
             "shapers": self.shapers,
+            "rollout_data": self.recorded_columns,
             "accuracy_reward": accuracy if accuracy in names else None,
         }
 
@@ -213,16 +220,13 @@ def build_grpo_config(
         given["max_completion_length"] = task.max_completion_tokens
     # Without an accelerator TRL has to be told, or several processes would look for GPUs.
     given.setdefault("use_cpu", not torch.accelerator.is_available())
-    tracker = config.tracking.name
     try:
         return GRPOConfig(
             **given,
             output_dir=str(output_dir),
             seed=config.seed,
             reward_weights=weights,
-            report_to=tracker,
-            run_name=config.run.id or config.name,
-            project=config.tracking.project,
+            report_to="none",  # rlconf.tracking feeds the trackers
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"trainer: TRL refuses these settings: {error}") from error

@@ -18,6 +18,7 @@ from rlconf.build import (
 )
 from rlconf.check import check_columns, ranks, shaper_names
 from rlconf.effects import advice, extra_forwards, without_effect
+from rlconf.overrides import plain, show
 from rlconf.plugins import settings_defaults
 from rlconf.problems import raise_all
 from rlconf.schema import Config, to_dict
@@ -133,7 +134,7 @@ def differences(config: Config) -> list[str]:
         "shaper": (list(root["shaper"]), list(config.shaper)),
     }
     found = [
-        f"{group} = {_show(now)} (default: {_show(usual)})"
+        f"{group} = {show(now)} (default: {show(usual)})"
         for group, (usual, now) in chosen.items()
         if now != usual
     ]
@@ -173,7 +174,7 @@ def _part_defaults(config: Config) -> dict[str, Any]:
 def _compare(usual: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """A line for each key whose value is not the usual one."""
     return [
-        f"{key} = {_show(value)}" + (f" (default: {_show(usual[key])})" if key in usual else "")
+        f"{key} = {show(value)}" + (f" (default: {show(usual[key])})" if key in usual else "")
         for key, value in sorted(now.items())
         if key not in usual or _as_list(value) != _as_list(usual[key])
     ]
@@ -188,9 +189,9 @@ def _trainer_differences(trainer: Mapping[str, Any]) -> list[str]:
     """The same for TRL's settings, against TRL's own defaults."""
     base = defaults()
     return [
-        f"trainer.{name} = {_show(value)} (TRL: {_show(base[name])})"
+        f"trainer.{name} = {show(value)} (TRL: {show(base[name])})"
         for name, value in sorted(trainer.items())
-        if name in base and value != _plain(base[name]) and value is not None
+        if name in base and value != plain(base[name]) and value is not None
     ]
 
 
@@ -230,20 +231,3 @@ def _optimiser_steps(batch: arithmetic.Batch) -> str:
         return f"{batch.updates} of an optimiser step"
     exact = f"{batch.updates}" if batch.updates.denominator == 1 else f"{float(batch.updates):.3g}"
     return f"{exact} optimiser steps"
-
-
-def _plain(value: Any) -> Any:
-    """An enum's value, as YAML would hold it."""
-    return getattr(value, "value", value)
-
-
-def _show(value: Any) -> str:
-    value = _plain(value)
-    words = {None: "null", True: "true", False: "false"}
-    if value is None or isinstance(value, bool):
-        return words[value]
-    if isinstance(value, str):
-        return value if len(value) <= 60 and value.isprintable() and value else repr(value[:60])
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(_show, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -55,7 +55,7 @@ def test_every_choice_composes(monkeypatch: pytest.MonkeyPatch):
         for name in tree.choices(group):
             if name in foreign.OPTIONS:
                 continue  # two of them have options without a default
-            chosen = f"{group}=[{name}]" if group in tree.LIST_GROUPS else f"{group}={name}"
+            chosen = f"{group}=[{name}]" if group in tree.SEVERAL else f"{group}={name}"
             compose([chosen, *NEEDS.get((group, name), [])])
             tried += 1
     assert tried >= len(FILES) == 30
