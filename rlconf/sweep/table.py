@@ -130,9 +130,9 @@ def markdown(title: str, results: Sequence[Result]) -> str:
             for one in results
         ],
     )
-    rest = [one for one in results if one.status != FINISHED]
+    rest = [one for one in results if one.status != FINISHED or one.reason]
     if rest:
-        lines += ["", "## Not finished", ""]
+        lines += ["", "## Not finished, or without numbers", ""]
         lines += [f"- {one.job.name}: {one.status}. {one.reason}".rstrip() for one in rest]
     return "\n".join(lines) + "\n"
 
