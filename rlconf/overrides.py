@@ -83,11 +83,11 @@ def _refused(override: Override, argument: str) -> Problem | None:
 
 def _choose(group: str, value: Any, found: Overrides) -> list[Problem]:
     """Record the choice if the tree has it."""
-    several = group in tree.LIST_GROUPS
+    several = group in tree.SEVERAL
     if value is None and not several:
         return _choose_nothing(group, found)
     names = [] if value is None else list(value) if isinstance(value, list) else [value]
-    if not several and len(names) != 1:
+    if len(names) != 1 and (not several or "none" in names):
         return [Problem(f"{group}=[{','.join(map(str, names))}]: choose one", (group,))]
     known = tree.choices(group)
     problems = [
@@ -116,9 +116,17 @@ def _choose_nothing(group: str, found: Overrides) -> list[Problem]:
 
 
 def _imply(found: Overrides) -> None:
-    """`model.path=X` means a model from there, so it chooses `model=hub` unless told otherwise."""
+    """What one argument says about another.
+
+    `model.path=X` means a model from there, so it chooses `model=hub` unless told otherwise. Beside
+    `task=reasoning_gym`, `task.name=X` is the name of its data set.
+    """
     if "model" not in found.groups and any(k == "model.path" and v for k, v in found.values):
         found.groups["model"] = "hub"
+    if found.groups.get("task") == "reasoning_gym":
+        found.values = [
+            ("task.dataset" if key == "task.name" else key, value) for key, value in found.values
+        ]
 
 
 def show(value: Any) -> str:

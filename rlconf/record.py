@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,14 @@ class Metrics(TrainerCallback):
     """Append one JSON object to a file for each of the trainer's log calls.
 
     Every object holds `step`, `generation`, `time` (Unix seconds) and the numbers as logged, under
-    the trainer's own names. A number that is not finite becomes null, for JSON has no other way.
+    the trainer's own names, those of an evaluation behind `eval/`. A number that is not finite
+    becomes null, for JSON has no other way.
 
     Args:
         path: the file.
         generation: generation batches before this session.
         clock: the time in seconds.
+        listeners: called with each object after it is written.
 
     Attributes:
         generation: generation batches so far, kept on every process.
@@ -44,12 +46,17 @@ class Metrics(TrainerCallback):
     """
 
     def __init__(
-        self, path: Path, generation: int = 0, clock: Callable[[], float] = time.time
+        self,
+        path: Path,
+        generation: int = 0,
+        clock: Callable[[], float] = time.time,
+        listeners: Sequence[Callable[[dict[str, Any]], None]] = (),
     ) -> None:
         self.path = path
         self.generation = generation
         self.summary: dict[str, float | None] = {}
         self._clock = clock
+        self._listeners = listeners
 
     def count(self, rollout: Rollout) -> None:
         """Take the number of the latest generation batch (an `on_rollout` listener)."""
@@ -64,7 +71,11 @@ class Metrics(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Write the line."""
-        numbers = {name: plain(value) for name, value in (logs or {}).items() if is_number(value)}
+        numbers = {
+            metric_name(name): plain(value)
+            for name, value in (logs or {}).items()
+            if is_number(value)
+        }
         if "train_runtime" in numbers:
             self.summary = numbers
             return
@@ -78,6 +89,13 @@ class Metrics(TrainerCallback):
         }
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row, allow_nan=False) + "\n")
+        for listener in self._listeners:
+            listener(row)
+
+
+def metric_name(logged: str) -> str:
+    """The one name of a number, from the trainer's: `eval_reward` is `eval/reward`."""
+    return f"eval/{logged.removeprefix('eval_')}" if logged.startswith("eval_") else logged
 
 
 def is_number(value: Any) -> bool:
@@ -105,6 +123,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             if number + 1 < len(lines):
                 raise ValueError(f"{path}, line {number + 1}: not JSON: {line[:80]!r}") from None
     return rows
+
+
+def last_step(path: Path) -> int:
+    """The step of the last row of a metrics file, 0 if it has none."""
+    rows = read_metrics(path)
+    return int(rows[-1]["step"]) if rows else 0
 
 
 def cut_back_metrics(source: Path, target: Path, step: int) -> None:

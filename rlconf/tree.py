@@ -15,6 +15,8 @@ __all__ = [
     "CONF",
     "LIST_GROUPS",
     "OPTIONAL_GROUPS",
+    "REPLACEABLE",
+    "SEVERAL",
     "add_choice",
     "choices",
     "first_line",
@@ -26,10 +28,17 @@ __all__ = [
 CONF = Path(__file__).parent / "conf"
 
 LIST_GROUPS = ("reward", "shaper")
-"""Groups of which several choices are taken at once, `reward=[exact,length]`."""
+"""Groups whose choices each fill a part of their own, `reward=[exact,length]`."""
+
+SEVERAL = (*LIST_GROUPS, "tracking")
+"""Groups of which several choices are taken at once; those of `tracking` fill one section."""
 
 OPTIONAL_GROUPS = ("experiment", "debug")
 """Groups of which nothing is chosen unless somebody chooses."""
+
+REPLACEABLE = ("task", "reward")
+"""Groups that can be chosen anew over a recorded configuration: each file fills its section only,
+and a trained model can be asked other questions."""
 
 _added: dict[str, dict[str, str]] = {}
 

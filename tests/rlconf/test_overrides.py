@@ -73,3 +73,12 @@ def test_null_is_the_choice_called_none_or_no_choice():
     assert found.groups == {"peft": "none", "shaper": []}
     assert problem("task=null").startswith("task=null: choose one of arithmetic, ")
     assert problem("task=[]") == "task=[]: choose one"
+    assert problem("tracking=[none,wandb]") == "tracking=[none,wandb]: choose one"
+
+
+def test_beside_reasoning_gym_the_tasks_name_is_its_data_set():
+    found, problems = read_overrides(["task.name=chain_sum", "task=reasoning_gym"])
+    assert problems == []
+    assert found.values == [("task.dataset", "chain_sum")]
+    found, _ = read_overrides(["task.name=chain_sum"])
+    assert found.values == [("task.name", "chain_sum")]

@@ -48,6 +48,16 @@ def test_a_row_holds_step_generation_time_and_the_numbers_as_logged(tmp_path):
     ]
 
 
+def test_an_evaluation_has_a_prefix_and_listeners_get_the_row_as_written(tmp_path):
+    heard = []
+    metrics = Metrics(tmp_path / "metrics.jsonl", listeners=[heard.append])
+    log(metrics, 2, {"eval_reward": 0.5, "eval_rewards/exact/mean": 1.0, "reward": 0.1})
+    log(metrics, 2, {"train_runtime": 3.0})
+
+    assert read_metrics(metrics.path) == heard
+    assert {"step", "eval/reward", "eval/rewards/exact/mean", "reward"} < set(heard[0])
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
 def test_a_number_that_json_cannot_hold_is_null(tmp_path, value):
     metrics = Metrics(tmp_path / "metrics.jsonl")
