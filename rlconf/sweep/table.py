@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rlconf import manifest
 from rlconf.files import write_text
 from rlconf.folder import RunFolder
 from rlconf.record import read_metrics
+from rlconf.redact import redact_text
 from rlconf.session import read_evaluation
 from rlconf.sweep.expand import Job, short_names
 
@@ -101,6 +102,7 @@ def by_setting(results: Sequence[Result]) -> list[tuple[dict[str, str], dict[str
 
 def write(folder: Path, title: str, results: Sequence[Result]) -> None:
     """Write `table.md`, `table.json` and `table.csv`."""
+    results = [replace(one, reason=redact_text(one.reason)) for one in results]
     write_text(folder / "table.md", markdown(title, results))
     content = {
         "settings": [

@@ -65,7 +65,7 @@ def test_the_command_to_go_on_with_names_the_sweep():
     folder = Path("runs/n/a b")
     plan = Plan([JOB], [], ["seed=range(3)", "debug=fast"])
     command = shlex.split(run._again(plan, folder, 2))
-    assert command[:7] == "rlconf train -m --resume --jobs 2 seed=range(3)".split()
+    assert command[:7] == ["rlconf", "train", "-m", "--resume", "--jobs", "2", "seed=range(3)"]
     assert command[7:] == ["debug=fast", "run.dir='runs/n/a b'"]
     plan = Plan([JOB], [], ["seed=0,1", "run.id=x"])
     assert run._again(plan, folder, 1) == "rlconf train -m --resume seed=0,1 run.id=x"
