@@ -8,20 +8,27 @@ the end of training, 130 after Ctrl-C and 143 after SIGTERM (with a checkpoint t
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlconf import evaluate, evaluations, launch, manifest, plots, trust
 from rlconf.build import Parts, build
-from rlconf.checkpoint import Checkpoints
 from rlconf.console import Reporter, quiet_libraries
+from rlconf.folder import RunFolder
 from rlconf.interrupt import Interrupt
 from rlconf.launch import World
 from rlconf.progress import TrainingProgress
 from rlconf.record import Metrics, RolloutFiles
+from rlconf.saving import Checkpoints
 from rlconf.schema import Config
 from rlconf.session import Session, add_evaluation, begin, read_evaluation
+from rlconf.token_files import TokenFiles
 from rlconf.tracking import Trackers
 from trainers import OnlineTrainer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trainers.rollout import Rollout
 
 
 def train(config: Config) -> int:
@@ -65,6 +72,8 @@ def train(config: Config) -> int:
                 manifest.end(session.folder.manifest, status, **facts)
             trackers.close(code)
             session.release()
+        if world.is_first and config.logging.report:
+            _report(session.folder, reporter)
     # A launcher ends all processes as soon as one has failed, and 143 is a failure to it: none may
     # leave while another is still writing.
     launch.wait(world)
@@ -85,7 +94,11 @@ def _train(
     progress, interrupt = TrainingProgress(reporter), Interrupt()
     trainer = OnlineTrainer(
         **parts.trainer_kwargs,
-        on_rollout=[metrics.count, trackers.keep, *_rollout_files(config, session, world)],
+        on_rollout=[
+            metrics.count,
+            trackers.keep,
+            *_rollout_files(config, session, world, parts),
+        ],
         callbacks=[
             interrupt,
             Checkpoints(config.checkpoint.keep, generation=lambda: metrics.generation),
@@ -125,18 +138,22 @@ def _train(
     return interrupt.exit_code, facts
 
 
-def _rollout_files(config: Config, session: Session, world: World) -> list[RolloutFiles]:
-    """The recorder of rollouts, if one is wanted."""
-    if not config.logging.rollouts:
+def _rollout_files(
+    config: Config, session: Session, world: World, parts: Parts
+) -> list[Callable[[Rollout], None]]:
+    """The recorders of rollouts and of tokens, where they are wanted."""
+    logging, folder = config.logging, session.folder
+    if not logging.rollouts:
         return []
-    return [
-        RolloutFiles(
-            session.folder.rollouts,
-            every=config.logging.every,
-            max_chars=config.logging.max_completion_chars,
-            writes=world.is_first,
-        )
+    every, writes = logging.every, world.is_first
+    recorders: list[Callable[[Rollout], None]] = [
+        RolloutFiles(folder.rollouts, every, logging.max_completion_chars, writes)
     ]
+    if logging.token_samples:
+        recorders.append(
+            TokenFiles(folder.tokens, parts.tokenizer, logging.token_samples, every, writes)
+        )
+    return recorders
 
 
 def _silence(trainer: OnlineTrainer) -> None:
@@ -212,6 +229,19 @@ def is_sharded(trainer: OnlineTrainer) -> bool:
         plugin = trainer.accelerator.state.deepspeed_plugin
         return bool(plugin.zero_stage == 3)
     return bool(trainer.is_fsdp_enabled)
+
+
+def _report(folder: RunFolder, reporter: Reporter) -> None:
+    """Write the report. The run is over and well: nothing that happens here may spoil it."""
+    try:
+        from rlconf.report import write_report
+
+        reporter.say(f"report: {write_report([folder.path], folder.report)}")
+    except Exception as error:
+        reporter.say(
+            f"the report could not be written ({type(error).__name__}: {error}). "
+            f"To try again: rlconf report {folder.path}"
+        )
 
 
 def _show(

@@ -152,6 +152,11 @@ def test_chat_messages_are_json_text():
     assert "Größe" in text
 
 
+def test_half_a_surrogate_pair_does_not_stop_a_run():
+    """Text from JSON may hold one, and no file in UTF-8 can."""
+    assert column(["a\ud800b", None, ""]).to_pylist() == ["a?b", None, ""]
+
+
 def test_texts_are_cut_on_request_and_numbers_are_not():
     assert column(["abcdef", None], max_chars=3).to_pylist() == ["abc", None]
     assert column([123456.0], max_chars=3).to_pylist() == [123456.0]
