@@ -19,6 +19,7 @@ COMMANDS = (
     "train",
     "validate",
     "evaluate",
+    "sample",
 )
 """In the order of `rlconf --help`; `some-name` is `rlconf/commands/some_name.py`."""
 

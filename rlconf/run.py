@@ -8,19 +8,21 @@ the end of training, 130 after Ctrl-C and 143 after SIGTERM (with a checkpoint t
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlconf import evaluate, launch, manifest, plots, tracking
-from rlconf.build import Parts, build
 from rlconf.checkpoint import Checkpoints
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.interrupt import Interrupt
 from rlconf.launch import World
+from rlconf.methods import Training, make_training
 from rlconf.progress import TrainingProgress
 from rlconf.record import Metrics, RolloutFiles
 from rlconf.schema import Config
 from rlconf.session import Session, add_evaluation, begin, read_evaluation
-from trainers import OnlineTrainer
+
+if TYPE_CHECKING:
+    from transformers import Trainer
 
 
 def train(config: Config) -> int:
@@ -73,11 +75,11 @@ def _train(
 ) -> tuple[int, dict[str, Any]]:
     """Build, evaluate, train, evaluate, save. Returns the exit status and facts on the session."""
     folder = session.folder
-    parts = build(config, output_dir=str(folder.checkpoints))
     metrics = Metrics(folder.metrics, session.generation)
     progress, interrupt = TrainingProgress(reporter), Interrupt()
-    trainer = OnlineTrainer(
-        **parts.trainer_kwargs,
+    training = make_training(
+        config,
+        folder.checkpoints,
         on_rollout=[metrics.count, *_rollout_files(config, session, world)],
         callbacks=[
             interrupt,
@@ -86,15 +88,18 @@ def _train(
             progress,
         ],
     )
+    trainer = training.trainer
     _silence(trainer)
-    if not at_boundary(session.step, trainer.args):
+    for note in training.notes:
+        reporter.say(note)
+    if not training.exact_at(session.step):
         reporter.say(
             f"step {session.step} lies inside a generation batch, which no checkpoint holds: "
             "training goes on with a fresh one and other numbers than without the interruption."
         )
 
     if config.evaluate.before and session.step == 0:
-        _evaluate(config, "before", trainer, parts, session, world, reporter)
+        _evaluate(config, "before", training, session, world, reporter)
     began = time.monotonic()
     try:
         with interrupt:
@@ -103,7 +108,7 @@ def _train(
         progress.close()
     facts = {
         "step": trainer.state.global_step,
-        "generation": trainer.generation,
+        "generation": metrics.generation,
         "training_seconds": round(time.monotonic() - began, 3),
         "totals": metrics.summary,
     }
@@ -111,7 +116,7 @@ def _train(
         if config.checkpoint.final_model:
             trainer.save_model(str(folder.model))
         if config.evaluate.after:
-            _evaluate(config, "after", trainer, parts, session, world, reporter)
+            _evaluate(config, "after", training, session, world, reporter)
     if world.is_first:
         _show(config, session, interrupt, facts, reporter)
     return interrupt.exit_code, facts
@@ -131,7 +136,7 @@ def _rollout_files(config: Config, session: Session, world: World) -> list[Rollo
     ]
 
 
-def _silence(trainer: OnlineTrainer) -> None:
+def _silence(trainer: Trainer) -> None:
     """Take away Hugging Face's own bar and printer: the run has its own."""
     from transformers import PrinterCallback, ProgressCallback
 
@@ -139,7 +144,7 @@ def _silence(trainer: OnlineTrainer) -> None:
         trainer.remove_callback(callback)
 
 
-def _advance(trainer: OnlineTrainer, session: Session) -> None:
+def _advance(trainer: Trainer, session: Session) -> None:
     """Train from the checkpoint, if there is one, to the end.
 
     A run that was stopped after its last step has nothing left to train, but the base class would
@@ -149,31 +154,21 @@ def _advance(trainer: OnlineTrainer, session: Session) -> None:
         trainer.train()
     elif 0 < trainer.args.max_steps <= session.step:
         trainer._load_from_checkpoint(str(session.checkpoint))
-        trainer.state.global_step, trainer.generation = session.step, session.generation
+        trainer.state.global_step = session.step
     else:
         trainer.train(resume_from_checkpoint=str(session.checkpoint))
-
-
-def at_boundary(step: int, args: Any) -> bool:
-    """Whether the step after `step` begins with a generation batch, so that a resume is exact.
-
-    A batch is used for steps_per_generation * num_iterations micro-batches, and
-    gradient_accumulation_steps of them make an optimiser step.
-    """
-    window = args.steps_per_generation * args.num_iterations
-    return step * args.gradient_accumulation_steps % window == 0
 
 
 def _evaluate(
     config: Config,
     name: str,
-    trainer: OnlineTrainer,
-    parts: Parts,
+    training: Training,
     session: Session,
     world: World,
     reporter: Reporter,
 ) -> None:
     """Evaluate the policy as it is now and add the result to ``evaluation.json``."""
+    trainer = training.trainer
     if is_sharded(trainer):
         reporter.say(
             f"the model is sharded over the processes, so it is not evaluated {name} training: "
@@ -182,11 +177,11 @@ def _evaluate(
         return
     result = evaluate.measure(
         trainer.accelerator.unwrap_model(trainer.model),
-        parts.tokenizer,
-        parts.task,
-        parts.accuracy_reward,
+        training.tokenizer,
+        training.task,
+        training.accuracy_reward,
         config.evaluate,
-        max_new_tokens=trainer.args.max_completion_length,
+        max_new_tokens=training.max_new_tokens,
         seed=config.seed,
         world=world,
     )
@@ -195,7 +190,7 @@ def _evaluate(
         reporter.say(f"{name} training: {evaluate.sentence(result)}")
 
 
-def is_sharded(trainer: OnlineTrainer) -> bool:
+def is_sharded(trainer: Trainer) -> bool:
     """Whether no process holds the whole model (DeepSpeed's ZeRO-3, FSDP)."""
     if trainer.is_deepspeed_enabled:
         plugin = trainer.accelerator.state.deepspeed_plugin

@@ -23,6 +23,7 @@ FILES = sorted(path for path in tree.CONF.rglob("*.yaml") if path.name != "confi
 NEEDS = {
     ("task", "hub"): ["task.path=questions.jsonl", "reward=[math]"],
     ("model", "hub"): ["model.path=some/model"],
+    ("peft", "qlora"): ["model.path=some/model"],
 }
 
 
@@ -47,6 +48,8 @@ def test_every_experiment_can_be_tried_fast(name: str):
 
 def test_every_choice_composes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("rlconf.check._installed", lambda package: True)  # trackio is an extra
+    monkeypatch.setattr("rlconf.check_model._lacks_for_4_bit", lambda: "")
+    monkeypatch.setattr("trainers.models.smollm2.missing", lambda cache_dir: None)
     offer_registered()
     tried = 0
     for group in tree.groups():
@@ -56,7 +59,7 @@ def test_every_choice_composes(monkeypatch: pytest.MonkeyPatch):
             chosen = f"{group}=[{name}]" if group in tree.LIST_GROUPS else f"{group}={name}"
             compose([chosen, *NEEDS.get((group, name), [])])
             tried += 1
-    assert tried >= len(FILES) == 27
+    assert tried >= len(FILES) == 32
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -99,6 +102,8 @@ def test_the_root_holds_the_defaults_of_the_schema():
     assert hub == {**to_dict(Config())["model"], "name": None}
     lora = OmegaConf.to_container(OmegaConf.load(tree.CONF / "peft" / "lora.yaml"))
     assert lora == dataclasses.asdict(compose(["peft=lora"]).peft)
+    sampling = OmegaConf.to_container(OmegaConf.load(tree.CONF / "sampling" / "hf.yaml"))
+    assert sampling == to_dict(Config())["sampling"]
 
 
 def test_the_figures_of_the_paper():

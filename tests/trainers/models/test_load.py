@@ -76,7 +76,7 @@ def test_a_padding_token_of_its_own_is_left_alone_and_nothing_said(folder, caplo
 
 def test_a_tokenizer_without_an_end_is_refused(folder):
     edit(folder / "tokenizer_config.json", pad_token=None, eos_token=None)
-    with pytest.raises(ConfigError, match="neither a padding nor an end-of-sequence token"):
+    with pytest.raises(ConfigError, match="has no end-of-sequence token"):
         load_policy(folder)
 
 
