@@ -30,11 +30,6 @@ def check_model(config: Config) -> Iterator[Problem]:
         if model.dtype not in ("auto", "float32"):
             text = f"model.dtype={model.dtype}: the tiny model is float32; leave dtype at float32"
             yield Problem(text, ("model.dtype",))
-    if model.name == "smollm2":
-        from trainers.models.smollm2 import missing
-
-        if unfetched := missing(model.cache_dir):
-            yield Problem(unfetched, ("model.name",))
     if model.chat_template is not None and not Path(model.chat_template).expanduser().is_file():
         text = f"model.chat_template={model.chat_template}: there is no such file"
         yield Problem(text, ("model.chat_template",))

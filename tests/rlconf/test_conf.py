@@ -49,7 +49,6 @@ def test_every_experiment_can_be_tried_fast(name: str):
 def test_every_choice_composes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("rlconf.check._installed", lambda package: True)  # trackio is an extra
     monkeypatch.setattr("rlconf.check_model._lacks_for_4_bit", lambda: "")
-    monkeypatch.setattr("trainers.models.smollm2.missing", lambda cache_dir: None)
     offer_registered()
     tried = 0
     for group in tree.groups():
