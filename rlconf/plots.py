@@ -21,15 +21,20 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: file stem, title, label of the vertical axis, its limits, its curves."""
+    """One picture: file stem, title, label of the vertical axis, its curves, its limits.
+
+    With `beside`, it is drawn only where that metric was logged too.
+    """
 
     stem: str
     title: str
     axis: str
     lines: tuple[Line, ...]
     limits: tuple[float, float] | None = None
+    beside: str | None = None
 
 
+TOKEN_ACCURACY = "mean_token_accuracy"
 SHARE = (-0.02, 1.02)  # an axis from 0 to 1 whose ends stay visible
 PANELS = (
     Panel("reward", "Reward", "mean reward of a completion", (Line("reward", "reward"),)),
@@ -75,6 +80,15 @@ PANELS = (
             for sign, label in (("pos", "advantage > 0"), ("neg", "advantage < 0"))
         ),
     ),
+    # Of supervised training only: a loss of GRPO's says nothing.
+    Panel("loss", "Loss", "nats per token", (Line("loss", "loss"),), beside=TOKEN_ACCURACY),
+    Panel(
+        "token_accuracy",
+        "Tokens of the demonstrations that the model would choose",
+        "share of tokens",
+        (Line(TOKEN_ACCURACY, "tokens"),),
+        SHARE,
+    ),
 )
 
 
@@ -90,7 +104,10 @@ def draw(metrics: Path, folder: Path) -> list[Path]:
     """
     rows = read_metrics(metrics)
     panels = [
-        panel for panel in PANELS if any(series(rows, line.metric)[0] for line in panel.lines)
+        panel
+        for panel in PANELS
+        if any(series(rows, line.metric)[0] for line in panel.lines)
+        and (panel.beside is None or series(rows, panel.beside)[0])
     ]
     if not panels:
         return []
