@@ -46,7 +46,7 @@ format: install  ## let ruff repair and format everything
 	$(BIN)/ruff format .
 
 smollm2: install  ## fetch SmolLM2-135M-Instruct (93 MB) into the cache, for model=smollm2
-	$(BIN)/python scripts/fetch_smollm2.py
+	$(BIN)/rlconf fetch smollm2
 
 install: $(STAMP)  ## make .venv and install: torch first and alone, then rlconf[dev] under the pins
 

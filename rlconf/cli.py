@@ -20,6 +20,7 @@ COMMANDS = (
     "validate",
     "evaluate",
     "sample",
+    "fetch",
 )
 """In the order of `rlconf --help`; `some-name` is `rlconf/commands/some_name.py`."""
 

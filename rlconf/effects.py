@@ -88,6 +88,8 @@ def without_effect(
         found.append(f"tracking.mode=offline: tracking={config.tracking.name} has no such mode")
     if config.model.name != "tiny" and config.model.tiny:
         found.append(f"model.tiny={config.model.tiny}: the model comes from {config.model.path}")
+    if config.model.name == "tiny" and config.model.chat_template is not None:
+        found.append("model.chat_template: the tiny model reads plain text")
     if not config.logging.rollouts and config.logging.every != 1:
         found.append(f"logging.every={config.logging.every}: logging.rollouts=false")
     return found

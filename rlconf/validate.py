@@ -12,7 +12,7 @@ from rlconf.effects import advice, extra_forwards, without_effect
 from rlconf.plugins import settings_defaults
 from rlconf.problems import Problem, raise_all
 from rlconf.schema import Config, to_dict
-from rlconf.trl_fields import defaults, effective
+from rlconf.trl_fields import defaults, effective, method_of
 
 __all__ = ["differences", "report"]
 
@@ -29,6 +29,8 @@ def report(config: Config) -> str:
     Raises:
         ConfigError: the task and the rewards or the batch do not fit.
     """
+    if method_of(config.trainer) == "sft":
+        return _supervised(config)
     args = effective(config.trainer)
     batch, problems = arithmetic.plan(args, ranks(config))
     raise_all(problems)
@@ -40,6 +42,38 @@ def report(config: Config) -> str:
         "extra forwards per generation batch": extra_forwards(args, batch, _needs_signals(config)),
         "without effect here": without_effect(config.trainer, args, batch, config),
         "worth a look": advice(args),
+        "differences from TRL's defaults": _trainer_differences(config.trainer),
+        "differences from rlconf's defaults": differences(config),
+    }
+    return "\n\n".join(_block(title, lines) for title, lines in blocks.items())
+
+
+def _supervised(config: Config) -> str:
+    """The same for supervised training: no groups, no rollouts, no rewards to learn from."""
+    args = effective(config.trainer)
+    examples = args.per_device_train_batch_size * args.gradient_accumulation_steps * ranks(config)
+    name, path = config.task["name"], config.demonstrations.path
+    told = [f"{name}: asked before and after training"]
+    if path is not None:
+        source = f"the right solutions of {path}"
+    elif name in _REMOTE_TASKS:
+        source = f"the training rows of {config.task.get('path')}"
+    else:
+        task = build_task(config)
+        source = f"{len(task.train)} training rows of {name}"
+        told = [f"{name}: {len(task.test)} test; {task.rewards[0]} says what is right"]
+    steps = f"{args.num_train_epochs:g} epochs"
+    if args.max_steps > 0:
+        steps = _many(int(args.max_steps), "optimiser step")
+    blocks = {
+        "task": told,
+        "demonstrations": [source],
+        "batch": [
+            f"{examples} examples an optimiser step = micro-batch "
+            f"{args.per_device_train_batch_size} x {_many(ranks(config), 'rank')} x "
+            f"{args.gradient_accumulation_steps} accumulated",
+            steps,
+        ],
         "differences from TRL's defaults": _trainer_differences(config.trainer),
         "differences from rlconf's defaults": differences(config),
     }
@@ -163,7 +197,7 @@ def _as_list(value: Any) -> Any:
 
 def _trainer_differences(trainer: Mapping[str, Any]) -> list[str]:
     """The same for TRL's settings, against TRL's own defaults."""
-    base = defaults()
+    base = defaults(method_of(trainer))
     return [
         f"trainer.{name} = {_show(value)} (TRL: {_show(base[name])})"
         for name, value in sorted(trainer.items())

