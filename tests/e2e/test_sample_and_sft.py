@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from rlconf import manifest
 from rlconf.cli import main
 from rlconf.record import read_metrics
 
+ROOT = Path(__file__).parents[2]
 # A short warm start: a few answers are right by luck, and there is much to learn.
 MODEL = ["model.tiny.warm_steps=40", "task.levels=[3]", "task.dev_size=8", "task.test_size=32"]
 SFT = [
@@ -55,3 +59,24 @@ def test_what_was_sampled_right_is_learnt(numbers, capsys):
     for row in [*resumed, *whole]:
         del row["num_tokens"]  # TRL's SFTTrainer counts from the resume on
     assert resumed == whole
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+def test_two_processes_write_the_file_of_one():
+    command = ["sample", *MODEL, "sampling.limit=20", "sampling.n=4", "sampling.batch_size=16"]
+    assert main([*command, "name=one"]) == 0
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    script = "import sys; from rlconf.cli import main; sys.exit(main(sys.argv[1:]))"
+    Path("entry.py").write_text(script)
+    done = subprocess.run(
+        [*launcher, "--nproc_per_node", "2", "entry.py", *command, "name=two"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("80 solutions of 20 questions") == 1
+    one, two = (Path(f"solutions/{name}.parquet") for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    assert not Path("solutions/two.parquet.parts").exists()
