@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 
@@ -17,10 +18,8 @@ def exact(completions: list[str], answer: list[str], **_: object) -> list[float]
 
 
 rows = [
-    {"prompt": f"max(31,70,12)=70\nmax({a},{b})=", "answer": str(max(a, b))}
-    for a in range(10, 100)
-    for b in range(10, 55)
-    if a != b
+    {"prompt": f"max(3,7,1)=7\nmax({a},{b},{c},{d})=", "answer": str(max(a, b, c, d))}
+    for a, b, c, d in itertools.permutations(range(10), 4)
 ]
 GRPOTrainer(
     model=sys.argv[1],
@@ -32,7 +31,7 @@ GRPOTrainer(
         max_steps=1,
         num_generations=8,
         per_device_train_batch_size=32,
-        max_completion_length=3,
+        max_completion_length=2,
         use_cpu=True,
         bf16=False,
         gradient_checkpointing=False,
