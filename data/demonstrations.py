@@ -60,7 +60,10 @@ def from_rows(
 
 
 def from_solutions(
-    solutions: Iterable[Solution], *, max_per_question: int | None = None
+    solutions: Iterable[Solution],
+    *,
+    max_per_question: int | None = None,
+    max_prompt_tokens: int | None = None,
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
     """Right solutions as tokens to learn, exactly those that were sampled.
 
@@ -68,6 +71,7 @@ def from_solutions(
         solutions: Verified ones.
         max_per_question: Different solutions of one question that are taken, the first by index;
             None: all.
+        max_prompt_tokens: Solutions of longer prompts are left out; None: none is.
 
     Returns:
         `input_ids` and `labels` each, the prompt's labels `IGNORED`; and how many solutions were
@@ -88,6 +92,8 @@ def from_solutions(
             left_out["wrong"] += 1
         elif one.finish == "length":
             left_out["cut off"] += 1
+        elif max_prompt_tokens is not None and len(one.prompt_ids) > max_prompt_tokens:
+            left_out["with a prompt too long"] += 1
         elif this in seen:
             left_out["repeats"] += 1
         elif max_per_question is not None and taken[one.question_id] >= max_per_question:

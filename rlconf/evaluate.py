@@ -40,6 +40,7 @@ def measure(
     max_new_tokens: int,
     seed: int,
     world: World,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Sample, verify and count. Leaves the model and the global random state as found.
 
@@ -50,8 +51,9 @@ def measure(
         reward: a completion is right where it gives 1 or more.
         settings: split, number of questions and samples, temperature, k of pass@k.
         max_new_tokens: of a completion, where the settings leave it open.
-        seed: of the draws. Another number of processes draws other samples.
+        seed: of the draws, the same however many processes share them.
         world: the process group; all processes must call this.
+        chat_template_kwargs: for the chat template, those of the training.
 
     Returns:
         The same on every process: the settings, and under `sampled` and `greedy` (None if not
@@ -71,8 +73,9 @@ def measure(
             top_p=settings.top_p,
             max_new_tokens=max_new_tokens,
             batch_size=settings.batch_size,
-            seed=seed + world.rank,
+            seed=seed,
             greedy=greedy,
+            chat_template_kwargs=chat_template_kwargs,
         )
         return launch.gather_objects(world, verify(drawn, reward, own))
 
@@ -176,6 +179,7 @@ def evaluate_command(config: Config, target: str) -> int:
         max_new_tokens=config.trainer.get("max_completion_length") or task.max_completion_tokens,
         seed=config.seed,
         world=world,
+        chat_template_kwargs=config.trainer.get("chat_template_kwargs"),
     )
     if world.is_first:
         now = datetime.now().isoformat(sep=" ", timespec="seconds")

@@ -161,12 +161,16 @@ def _demonstrations(
     if path is None:
         rows = short_enough(task.train, tokenizer, config.model.max_prompt_tokens)
         found, left_out = _from_rows(config, rows)
+        if len(rows) < len(task.train):
+            left_out["with a prompt too long"] = len(task.train) - len(rows)
         return found, [_told(found, "training rows", left_out)]
     solutions = read_solutions(Path(path).expanduser())
     _check_held_out(path, solutions, task)
     _check_same_tokens(path, solutions, tokenizer)
     found, left_out = from_solutions(
-        solutions, max_per_question=config.demonstrations.max_per_question
+        solutions,
+        max_per_question=config.demonstrations.max_per_question,
+        max_prompt_tokens=config.model.max_prompt_tokens,
     )
     return found, [_told(found, f"solutions of {path}", left_out)]
 

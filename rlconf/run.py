@@ -184,6 +184,7 @@ def _evaluate(
         max_new_tokens=training.max_new_tokens,
         seed=config.seed,
         world=world,
+        chat_template_kwargs=config.trainer.get("chat_template_kwargs"),
     )
     if world.is_first:
         add_evaluation(session.folder, name, result)

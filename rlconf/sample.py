@@ -54,7 +54,7 @@ def sample_command(config: Config) -> int:
             raise
     reporter.say(
         f"{manifest['solutions']} solutions of {manifest['questions']} questions: "
-        f"{share(manifest['accuracy'])} right, {manifest['cut_off']} cut off, "
+        f"accuracy {share(manifest['accuracy'])}, {manifest['cut_off']} cut off, "
         f"{manifest['unscored']} not scored"
     )
     reporter.say(f"written to {path}, with {path.with_suffix('.json').name} beside it")

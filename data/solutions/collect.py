@@ -68,7 +68,7 @@ def sample_to_file(
         interval (None if nothing is scored), and accuracies by level.
 
     Raises:
-        ConfigError: If `path` or its parts hold solutions of another identity.
+        ConfigError: If `path` or its parts hold solutions of another identity, or of none.
     """
     path = Path(path)
     parts, manifest = path.with_name(f"{path.name}.parts"), path.with_suffix(".json")
@@ -79,7 +79,11 @@ def sample_to_file(
         "questions_per_part": questions_per_part,
     }
     if path.exists():
+        if not manifest.exists():
+            raise ConfigError(f"{path} is there without {manifest.name}: name another file")
         _check_identity(path, _read(manifest).get("identity", {}), identity)
+        if rank == 0:  # an interruption may have come between the file and this
+            shutil.rmtree(parts, ignore_errors=True)
         return _read(manifest)
     if (parts / IDENTITY).exists():
         _check_identity(path, _read(parts / IDENTITY), identity)

@@ -11,7 +11,8 @@ from typing import Any
 
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from data.solutions.sample import end_tokens, make_solution, numbered, prompt_ids, solution_seed
+from data.solutions.draw import solution_seed
+from data.solutions.sample import end_tokens, make_solution, numbered, prompt_ids
 from data.solutions.solution import Solution
 from data.tasks import Row
 

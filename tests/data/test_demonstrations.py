@@ -65,6 +65,8 @@ def test_only_right_finished_different_solutions_are_taken():
     found, left_out = from_solutions(solutions, max_per_question=2)
     assert [one["input_ids"][2] for one in found] == [3, 3, 5]
     assert left_out["beyond max_per_question"] == 1
+    with pytest.raises(ConfigError, match="5 with a prompt too long"):
+        from_solutions(solutions, max_prompt_tokens=1)
 
 
 def test_nothing_right_says_what_there_was():

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from data.solutions import read_solutions
-from data.solutions.sample import solution_seed
+from data.solutions.draw import solution_seed
 from data.solutions.vllm import VLLMSampler
 from rewards.errors import ConfigError
 from rlconf.cli import main

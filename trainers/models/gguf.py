@@ -24,8 +24,10 @@ def gguf_file(path: Path) -> Path | None:
     """The GGUF file that `path` is, or the one in a folder that holds no plain model; else None.
 
     Raises:
-        ConfigError: If a folder holds several.
+        ConfigError: If the named file does not exist, or a folder holds several.
     """
+    if path.suffix == ".gguf" and not path.exists():
+        raise ConfigError(f"model.path={path}: there is no such file ({path.absolute()})")
     if path.is_file():
         return path if path.suffix == ".gguf" else None
     if not path.is_dir() or (path / "config.json").exists():

@@ -129,6 +129,20 @@ def test_other_settings_are_never_mixed_in(tmp_path):
         collect(tmp_path / "s.parquet", rows=TASK.test[:5])
 
 
+def test_a_file_without_its_manifest_is_left_alone(tmp_path):
+    collect(tmp_path / "s.parquet")
+    (tmp_path / "s.json").unlink()
+    with pytest.raises(ConfigError, match=r"is there without s\.json"):
+        collect(tmp_path / "s.parquet")
+
+
+def test_an_interruption_after_the_file_leaves_no_parts(tmp_path):
+    collect(tmp_path / "s.parquet")
+    (tmp_path / "s.parquet.parts").mkdir()
+    collect(tmp_path / "s.parquet")
+    assert not (tmp_path / "s.parquet.parts").exists()
+
+
 def test_a_question_that_occurs_again_is_asked_once(tmp_path):
     manifest = collect(tmp_path / "s.parquet", rows=[*TASK.test, *TASK.test[:4]])
     assert manifest["questions"] == 10

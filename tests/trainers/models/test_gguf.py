@@ -150,6 +150,8 @@ def test_a_folder_with_one_file_is_that_file(written, tmp_path):
     assert gguf_file(tmp_path) is None
     assert gguf_file(tmp_path / "config.json") is None
     assert gguf_file(Path("owner/name")) is None
+    with pytest.raises(ConfigError, match=r"there is no such file \(.*none\.gguf\)"):
+        gguf_file(tmp_path / "none.gguf")
 
 
 def test_a_broken_file_is_named(tmp_path, cache):
