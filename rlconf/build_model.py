@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from data.tasks import Task
 
-__all__ = ["build_model", "build_peft", "build_tokenizer", "model_path"]
+__all__ = ["build_model", "build_peft", "build_tokenizer", "model_path", "model_source"]
 
 
 def build_model(config: Config, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -34,9 +34,9 @@ def build_model(config: Config, task: Task) -> tuple[PreTrainedModel, PreTrained
         return tiny_model(TinySettings(**section.tiny), task, config.seed, section.cache_dir)
     from trainers.models.load import load_model
 
-    tokenizer, source = build_tokenizer(config, task)
+    tokenizer = build_tokenizer(config, task)
     model = load_model(
-        source,
+        model_source(config),
         tokenizer,
         dtype=section.dtype,
         attn_implementation=section.attn_implementation,
@@ -47,24 +47,36 @@ def build_model(config: Config, task: Task) -> tuple[PreTrainedModel, PreTrained
     return model, tokenizer
 
 
-def build_tokenizer(config: Config, task: Task) -> tuple[PreTrainedTokenizerBase, str]:
-    """The tokenizer of a model that is loaded, and the folder or hub id of both.
+def build_tokenizer(config: Config, task: Task) -> PreTrainedTokenizerBase:
+    """The tokenizer that `build_model` gives, without loading or making a model.
 
     Raises:
-        ConfigError: it cannot be loaded, or its chat template does not suit the task.
+        ConfigError: it cannot be loaded, its chat template does not suit the task, or the task
+            suits no tiny model.
     """
-    from trainers.models.load import load_tokenizer, resolve
-
     section = config.model
-    source = resolve(model_path(config), dtype=section.dtype, cache_dir=section.cache_dir)
+    if section.name == "tiny":
+        from trainers.models.tiny import tiny_tokenizer
+
+        return tiny_tokenizer(task)
+    from trainers.models.load import load_tokenizer
+
     tokenizer = load_tokenizer(
-        source,
+        model_source(config),
         revision=section.revision,
         trust_remote_code=section.trust_remote_code,
         chat_template=section.chat_template,
     )
     _check_template(config, task, tokenizer)
-    return tokenizer, source
+    return tokenizer
+
+
+def model_source(config: Config) -> str:
+    """The folder or hub id of a model that is loaded, a GGUF file as the folder made of it."""
+    from trainers.models.load import resolve
+
+    section = config.model
+    return resolve(model_path(config), dtype=section.dtype, cache_dir=section.cache_dir)
 
 
 def model_path(config: Config) -> str:

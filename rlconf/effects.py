@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from rlconf.arithmetic import Batch
-from rlconf.schema import Config
+from rlconf.schema import Config, LoggingSection
 
 __all__ = ["advice", "extra_forwards", "without_effect"]
 
@@ -84,14 +84,16 @@ def without_effect(
         idle(adaptive, "use_adaptive_entropy=false")
     if str(args.eval_strategy) == "no":
         idle(("eval_steps", "num_generations_eval", "eval_on_start"), "eval_strategy=no")
-    if config.tracking.name != "wandb" and config.tracking.mode == "offline":
-        found.append(f"tracking.mode=offline: tracking={config.tracking.name} has no such mode")
+    if not config.tracking.wandb and config.tracking.mode == "offline":
+        found.append("tracking.mode=offline: only tracking=wandb has such a mode")
     if config.model.name != "tiny" and config.model.tiny:
         found.append(f"model.tiny={config.model.tiny}: the model comes from {config.model.path}")
     if config.model.name == "tiny" and config.model.chat_template is not None:
         found.append("model.chat_template: the tiny model reads plain text")
-    if not config.logging.rollouts and config.logging.every != 1:
-        found.append(f"logging.every={config.logging.every}: logging.rollouts=false")
+    for key, default in (("every", 1), ("token_samples", LoggingSection.token_samples)):
+        value = getattr(config.logging, key)
+        if not config.logging.rollouts and value not in (0, default):
+            found.append(f"logging.{key}={value}: logging.rollouts=false")
     return found
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Training", "make_training"]
 
-Listener = Callable[["Rollout"], None]
+Listeners = Callable[["PreTrainedTokenizerBase"], Sequence[Callable[["Rollout"], None]]]
 
 
 @dataclass
@@ -66,7 +66,7 @@ def make_training(
     config: Config,
     output_dir: str | Path,
     *,
-    on_rollout: Sequence[Listener] = (),
+    listeners: Listeners = lambda tokenizer: (),
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Training:
     """Build the trainer that the configuration asks for, with everything it needs.
@@ -74,19 +74,20 @@ def make_training(
     Args:
         config: composed and checked.
         output_dir: where the trainer writes checkpoints.
-        on_rollout: listeners for rollouts; a method without rollouts calls none.
+        listeners: given the tokenizer, the listeners for rollouts; a method without rollouts asks
+            for none.
         callbacks: of transformers' trainer.
 
     Raises:
         ConfigError: the data, the model and the settings do not fit.
     """
-    return _METHODS[method_of(config.trainer)](config, output_dir, on_rollout, callbacks)
+    return _METHODS[method_of(config.trainer)](config, output_dir, listeners, callbacks)
 
 
 def _grpo(
     config: Config,
     output_dir: str | Path,
-    on_rollout: Sequence[Listener],
+    listeners: Listeners,
     callbacks: Sequence[TrainerCallback],
 ) -> Training:
     """GRPO with the chosen parts."""
@@ -94,7 +95,9 @@ def _grpo(
 
     parts = build(config, output_dir)
     trainer = OnlineTrainer(
-        **parts.trainer_kwargs, on_rollout=on_rollout, callbacks=list(callbacks)
+        **parts.trainer_kwargs,
+        on_rollout=listeners(parts.tokenizer),
+        callbacks=list(callbacks),
     )
     return Training(
         trainer,
@@ -102,6 +105,7 @@ def _grpo(
         parts.tokenizer,
         parts.accuracy_reward,
         max_new_tokens=trainer.args.max_completion_length,
+        notes=parts.notes,
         exact_at=lambda step: at_boundary(step, trainer.args),
     )
 
@@ -119,7 +123,7 @@ def at_boundary(step: int, args: Any) -> bool:
 def _sft(
     config: Config,
     output_dir: str | Path,
-    on_rollout: Sequence[Listener],
+    listeners: Listeners,
     callbacks: Sequence[TrainerCallback],
 ) -> Training:
     """TRL's supervised fine-tuning on the task's demonstrations, or on sampled solutions."""
@@ -159,11 +163,9 @@ def _demonstrations(
 
     path = config.demonstrations.path
     if path is None:
-        rows = short_enough(task.train, tokenizer, config.model.max_prompt_tokens)
+        rows, dropped = short_enough(task.train, tokenizer, config)
         found, left_out = _from_rows(config, rows)
-        if len(rows) < len(task.train):
-            left_out["with a prompt too long"] = len(task.train) - len(rows)
-        return found, [_told(found, "training rows", left_out)]
+        return found, [*task.notes, *dropped, _told(found, "training rows", left_out)]
     solutions = read_solutions(Path(path).expanduser())
     _check_held_out(path, solutions, task)
     _check_same_tokens(path, solutions, tokenizer)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlconf.record import read_metrics
+from rlconf.metrics_file import read_metrics, series
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Line:
 class Panel:
     """One picture: file stem, title, label of the vertical axis, its curves, its limits.
 
-    With `beside`, it is drawn only where that metric was logged too.
+    Where a curve has a band, `band` says between what. With `beside`, it is drawn only where that
+    metric was logged too.
     """
 
     stem: str
@@ -31,7 +32,13 @@ class Panel:
     axis: str
     lines: tuple[Line, ...]
     limits: tuple[float, float] | None = None
+    band: str = ""
     beside: str | None = None
+
+    @property
+    def axis_with_band(self) -> str:
+        """The label of the axis, with what the band is."""
+        return f"{self.axis} (mean; band: {self.band})" if self.band else self.axis
 
 
 TOKEN_ACCURACY = "mean_token_accuracy"
@@ -49,7 +56,7 @@ PANELS = (
     Panel(
         "length",
         "Completion length",
-        "tokens (mean; band: shortest to longest)",
+        "tokens",
         (
             Line(
                 "completions/mean_length",
@@ -58,6 +65,7 @@ PANELS = (
                 "completions/max_length",
             ),
         ),
+        band="shortest to longest",
     ),
     Panel(
         "zero_variance",
@@ -69,7 +77,7 @@ PANELS = (
     Panel(
         "ucas_weight",
         "UCAS: weight of a completion, by sign of its advantage",
-        "weight (mean; band: least to greatest)",
+        "weight",
         tuple(
             Line(
                 f"ucas/weight_{sign}/mean",
@@ -79,6 +87,7 @@ PANELS = (
             )
             for sign, label in (("pos", "advantage > 0"), ("neg", "advantage < 0"))
         ),
+        band="least to greatest",
     ),
     # Of supervised training only: a loss of GRPO's says nothing.
     Panel("loss", "Loss", "nats per token", (Line("loss", "loss"),), beside=TOKEN_ACCURACY),
@@ -130,12 +139,6 @@ def draw(metrics: Path, folder: Path) -> list[Path]:
     return written
 
 
-def series(rows: list[dict[str, Any]], metric: str) -> tuple[list[int], list[float]]:
-    """The steps at which a metric has a number, and the numbers."""
-    points = [(row["step"], row[metric]) for row in rows if row.get(metric) is not None]
-    return [step for step, _ in points], [value for _, value in points]
-
-
 def _draw_panel(axes: Any, panel: Panel, rows: list[dict[str, Any]]) -> None:
     """Draw one panel's curves, each with its band where the rows hold both ends of it."""
     for line in panel.lines:
@@ -151,7 +154,7 @@ def _draw_panel(axes: Any, panel: Panel, rows: list[dict[str, Any]]) -> None:
         axes.set_ylim(*panel.limits)
     axes.set_title(panel.title, fontsize=10)
     axes.set_xlabel("optimiser step", fontsize=8)
-    axes.set_ylabel(panel.axis, fontsize=8)
+    axes.set_ylabel(panel.axis_with_band, fontsize=8)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25)
     if len(panel.lines) > 1:

@@ -10,19 +10,26 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from rlconf import evaluate, launch, manifest, plots, tracking
-from rlconf.checkpoint import Checkpoints
+from rlconf import evaluate, evaluations, launch, manifest, plots, trust
 from rlconf.console import Reporter, quiet_libraries
+from rlconf.folder import RunFolder
 from rlconf.interrupt import Interrupt
 from rlconf.launch import World
 from rlconf.methods import Training, make_training
 from rlconf.progress import TrainingProgress
 from rlconf.record import Metrics, RolloutFiles
+from rlconf.saving import Checkpoints
 from rlconf.schema import Config
 from rlconf.session import Session, add_evaluation, begin, read_evaluation
+from rlconf.token_files import TokenFiles
+from rlconf.tracking import Trackers
 
 if TYPE_CHECKING:
-    from transformers import Trainer
+    from collections.abc import Callable
+
+    from transformers import PreTrainedTokenizerBase, Trainer
+
+    from trainers.rollout import Rollout
 
 
 def train(config: Config) -> int:
@@ -44,26 +51,30 @@ def train(config: Config) -> int:
     quiet_libraries()
     session = begin(config, world)
     reporter = Reporter(world.is_first)
-    variables = tracking.variables(config.tracking, session.folder, session.tracking_id)
+    trackers = Trackers(config, session)
     status, code = manifest.FAILED, 1
     facts: dict[str, Any] = {}
-    with reporter.logged_to(session.folder.log), tracking.environment(variables):
-        for note in (f"run folder: {session.folder.path}", *session.notes):
+    with reporter.logged_to(session.folder.log):
+        for note in (f"run folder: {session.folder.path}", *session.notes, *trust.warnings(config)):
             reporter.say(note)
         try:
-            code, facts = _train(config, session, world, reporter)
+            code, facts = _train(config, session, world, reporter, trackers)
             status = manifest.INTERRUPTED if code else manifest.FINISHED
         except KeyboardInterrupt:
             status = manifest.INTERRUPTED
             raise
         except Exception as error:
-            facts = {"error": f"{type(error).__name__}: {error}"}
+            reporter.note_error(error)
+            notes = getattr(error, "__notes__", [])  # such as which reward it was
+            facts = {"error": " ".join([f"{type(error).__name__}: {error}", *notes])}
             raise
         finally:
             if world.is_first:
                 manifest.end(session.folder.manifest, status, **facts)
-            tracking.finish(code)
+            trackers.close(code)
             session.release()
+        if world.is_first and config.logging.report:
+            _report(session.folder, reporter)
     # A launcher ends all processes as soon as one has failed, and 143 is a failure to it: none may
     # leave while another is still writing.
     launch.wait(world)
@@ -71,16 +82,20 @@ def train(config: Config) -> int:
 
 
 def _train(
-    config: Config, session: Session, world: World, reporter: Reporter
+    config: Config, session: Session, world: World, reporter: Reporter, trackers: Trackers
 ) -> tuple[int, dict[str, Any]]:
     """Build, evaluate, train, evaluate, save. Returns the exit status and facts on the session."""
     folder = session.folder
-    metrics = Metrics(folder.metrics, session.generation)
+    metrics = Metrics(folder.metrics, session.generation, listeners=[trackers.log])
     progress, interrupt = TrainingProgress(reporter), Interrupt()
     training = make_training(
         config,
         folder.checkpoints,
-        on_rollout=[metrics.count, *_rollout_files(config, session, world)],
+        listeners=lambda tokenizer: [
+            metrics.count,
+            trackers.keep,
+            *_rollout_files(config, session, world, tokenizer),
+        ],
         callbacks=[
             interrupt,
             Checkpoints(config.checkpoint.keep, generation=lambda: metrics.generation),
@@ -92,6 +107,8 @@ def _train(
     _silence(trainer)
     for note in training.notes:
         reporter.say(note)
+    if world.is_first:
+        trackers.open(trainer.args)
     if not training.exact_at(session.step):
         reporter.say(
             f"step {session.step} lies inside a generation batch, which no checkpoint holds: "
@@ -118,22 +135,25 @@ def _train(
         if config.evaluate.after:
             _evaluate(config, "after", training, session, world, reporter)
     if world.is_first:
+        trackers.totals(metrics.summary, read_evaluation(folder))
         _show(config, session, interrupt, facts, reporter)
     return interrupt.exit_code, facts
 
 
-def _rollout_files(config: Config, session: Session, world: World) -> list[RolloutFiles]:
-    """The recorder of rollouts, if one is wanted."""
-    if not config.logging.rollouts:
+def _rollout_files(
+    config: Config, session: Session, world: World, tokenizer: PreTrainedTokenizerBase
+) -> list[Callable[[Rollout], None]]:
+    """The recorders of rollouts and of tokens, where they are wanted."""
+    logging, folder = config.logging, session.folder
+    if not logging.rollouts:
         return []
-    return [
-        RolloutFiles(
-            session.folder.rollouts,
-            every=config.logging.every,
-            max_chars=config.logging.max_completion_chars,
-            writes=world.is_first,
-        )
+    every, writes = logging.every, world.is_first
+    recorders: list[Callable[[Rollout], None]] = [
+        RolloutFiles(folder.rollouts, every, logging.max_completion_chars, writes)
     ]
+    if logging.token_samples:
+        recorders.append(TokenFiles(folder.tokens, tokenizer, logging.token_samples, every, writes))
+    return recorders
 
 
 def _silence(trainer: Trainer) -> None:
@@ -187,7 +207,10 @@ def _evaluate(
         chat_template_kwargs=config.trainer.get("chat_template_kwargs"),
     )
     if world.is_first:
-        add_evaluation(session.folder, name, result)
+        final = str(session.folder.model) if config.checkpoint.final_model else None
+        model = final if name == "after" else config.model.path
+        source = evaluations.provenance(config, str(session.folder.path), model)
+        add_evaluation(session.folder, name, {**source, **result})
         reporter.say(f"{name} training: {evaluate.sentence(result)}")
 
 
@@ -197,6 +220,19 @@ def is_sharded(trainer: Trainer) -> bool:
         plugin = trainer.accelerator.state.deepspeed_plugin
         return bool(plugin.zero_stage == 3)
     return bool(trainer.is_fsdp_enabled)
+
+
+def _report(folder: RunFolder, reporter: Reporter) -> None:
+    """Write the report. The run is over and well: nothing that happens here may spoil it."""
+    try:
+        from rlconf.report import write_report
+
+        reporter.say(f"report: {write_report([folder.path], folder.report)}")
+    except Exception as error:
+        reporter.say(
+            f"the report could not be written ({type(error).__name__}: {error}). "
+            f"To try again: rlconf report {folder.path}"
+        )
 
 
 def _show(

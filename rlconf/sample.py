@@ -16,7 +16,7 @@ from data.solutions import Solution, sample, sample_to_file
 from rewards.errors import ConfigError
 from rlconf import launch
 from rlconf.build import build_reward, build_task
-from rlconf.build_model import build_model, build_tokenizer, model_path
+from rlconf.build_model import build_model, build_tokenizer, model_path, model_source
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.evaluate import share
 from rlconf.launch import World
@@ -119,7 +119,7 @@ def _engine(config: Config, task: Task, world: World) -> tuple[Draw, PreTrainedT
         _check_vllm(config, world)
         from data.solutions.vllm import VLLMSampler
 
-        tokenizer, source = build_tokenizer(config, task)
+        tokenizer, source = build_tokenizer(config, task), model_source(config)
         engine = {
             "dtype": config.model.dtype,
             "revision": config.model.revision,

@@ -1,6 +1,7 @@
-"""Solutions sampled outside training: draw them, verify them, measure them, keep them."""
+"""Solutions sampled outside training: draw, verify, measure, compare and keep them."""
 
 from data.solutions.collect import sample_to_file
+from data.solutions.paired import Difference, Outcome, differences, outcomes, shared
 from data.solutions.sample import sample
 from data.solutions.solution import Solution
 from data.solutions.statistics import Accuracy, accuracy, pass_at_k, summary
@@ -9,12 +10,17 @@ from data.solutions.verify import verify
 
 __all__ = [
     "Accuracy",
+    "Difference",
+    "Outcome",
     "Solution",
     "accuracy",
+    "differences",
+    "outcomes",
     "pass_at_k",
     "read_solutions",
     "sample",
     "sample_to_file",
+    "shared",
     "summary",
     "verify",
     "write_solutions",

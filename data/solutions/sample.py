@@ -15,6 +15,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from data.prompts import prompt_ids
 from data.solutions.draw import Draw, uniforms
 from data.solutions.solution import Solution
 from data.tasks import Row
@@ -68,7 +69,7 @@ def sample(
         ValueError: If an argument is out of range, or a row's prompt is empty.
     """
     _check(samples, temperature, max_new_tokens, batch_size, greedy, top_p)
-    prompts = [prompt_ids(tokenizer, row, chat_template_kwargs) for row in rows]
+    prompts = [row_prompt_ids(tokenizer, row, chat_template_kwargs) for row in rows]
     jobs = numbered(rows, samples)
     # Prompts of like length share a batch; the longest go first, so memory runs out early if ever.
     order = sorted(range(len(jobs)), key=lambda job: -len(prompts[jobs[job][0]]))
@@ -140,26 +141,22 @@ def _generate(
     return drawn
 
 
-def prompt_ids(
+def row_prompt_ids(
     tokenizer: PreTrainedTokenizerBase,
     row: Row,
     chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> list[int]:
-    """The prompt of a row as tokens; chat messages go through the tokenizer's template.
+    """The prompt of a row as tokens.
 
     Raises:
         ValueError: If there is no token.
     """
-    prompt = row["prompt"]
-    if isinstance(prompt, str):
-        ids = tokenizer(prompt)["input_ids"]
-    else:
-        ids = tokenizer.apply_chat_template(
-            prompt, add_generation_prompt=True, return_dict=True, **(chat_template_kwargs or {})
-        )["input_ids"]
+    (ids,) = prompt_ids(tokenizer, [row["prompt"]], chat_template_kwargs)
     if not ids:
-        raise ValueError(f"row {row['id']!r}: its prompt {prompt!r} has no tokens; expected text")
-    return list(ids)
+        raise ValueError(
+            f"row {row['id']!r}: its prompt {row['prompt']!r} has no tokens; expected text"
+        )
+    return ids
 
 
 def end_tokens(config: GenerationConfig, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from data.solutions.draw import solution_seed
-from data.solutions.sample import end_tokens, make_solution, numbered, prompt_ids
+from data.solutions.sample import end_tokens, make_solution, numbered, row_prompt_ids
 from data.solutions.solution import Solution
 from data.tasks import Row
 
@@ -61,7 +61,7 @@ class VLLMSampler:
         if self._llm is None:
             self._llm = LLM(model=self.model, **self.engine)
         ends = self.ends()
-        prompts = [prompt_ids(self.tokenizer, row, self.chat_template_kwargs) for row in rows]
+        prompts = [row_prompt_ids(self.tokenizer, row, self.chat_template_kwargs) for row in rows]
         jobs = numbered(rows, self.samples)
         outputs = self._llm.generate(
             [{"prompt_token_ids": prompts[row]} for row, _ in jobs],

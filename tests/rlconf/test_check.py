@@ -160,10 +160,13 @@ def test_models(base: Config):
         ("evaluate", {"top_p": 0.0}, "0 < top_p <= 1"),
         ("evaluate", {"limit": 0}, "evaluate.limit=0"),
         ("logging", {"every": 0}, "logging.every=0"),
+        ("logging", {"token_samples": -1}, "logging.token_samples=-1: expected 0 or more"),
         ("checkpoint", {"keep": 0}, "checkpoint.keep=0"),
         ("launch", {"processes": 0}, "launch.processes=0"),
         ("launch", {"name": "single", "processes": 2}, "use launch=ddp"),
-        ("tracking", {"name": "trackio"}, "pip install 'rlconf[trackio]'"),
+        ("tracking", {"trackio": True}, "pip install 'rlconf[trackio]'"),
+        ("tracking", {"wandb": True}, "tracking=wandb needs the package wandb: pip install wandb"),
+        ("tracking", {"rollout_rows": -1}, "tracking.rollout_rows=-1: expected 0 or more"),
     ],
 )
 def test_ranges_of_our_sections(

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from rlconf.checkpoint import MARKER, Checkpoints, fault, newest, read_marker, rotate, seal, step_of
+from rlconf.checkpoint import MARKER, fault, newest, read_marker, rotate, seal, step_of
+from rlconf.saving import Checkpoints
 
 
 def write(folder: Path, step: int, *, sealed: bool = True) -> Path:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from rlconf.checkpoint import Checkpoints, newest, read_marker
+from rlconf.checkpoint import newest, read_marker
 from rlconf.interrupt import Interrupt
 from rlconf.record import (
     Metrics,
@@ -23,6 +23,7 @@ from rlconf.record import (
     cut_back_rollouts,
     read_metrics,
 )
+from rlconf.saving import Checkpoints
 from trainers import OnlineTrainer
 
 TIMES = ("time", "step_time")  # the only numbers that may differ between equal runs

@@ -34,7 +34,7 @@ def build(make_model, tokenizer, grpo_config, prompts, digit_reward):
     ) -> Any:
         parts = {
             key: kwargs.pop(key)
-            for key in ("shapers", "on_rollout", "accuracy_reward", "ucas")
+            for key in ("shapers", "on_rollout", "rollout_data", "accuracy_reward", "ucas")
             if key in kwargs
         }
         model = kwargs.pop("model", None) or make_model()
@@ -261,7 +261,9 @@ def test_ucas_trainer_is_the_composition(build) -> None:
 def test_rollout_columns(build) -> None:
     """What a listener gets agrees with the rollout that is trained on."""
     seen: list[Any] = []
-    trainer = build(shapers=[make_shaper("ucas")], on_rollout=[seen.append])
+    trainer = build(
+        shapers=[make_shaper("ucas")], on_rollout=[seen.append], rollout_data=["answer"]
+    )
     output = generate(trainer)
     (rollout,) = seen
     assert (rollout.generation, rollout.step) == (1, 0)
@@ -277,6 +279,8 @@ def test_rollout_columns(build) -> None:
     }
     assert {len(values) for values in rollout.columns.values()} == {16}
     assert rollout.columns["prompt"][0] == trainer.train_dataset[0]["prompt"]
+    answers = {row["prompt"]: row["answer"] for row in trainer.train_dataset}
+    assert rollout.data == {"answer": [answers[text] for text in rollout.columns["prompt"]]}
     assert rollout.columns["length"] == output["completion_mask"].sum(dim=1).tolist()
     mean = output["advantages"].sum(dim=1) / output["completion_mask"].sum(dim=1)
     torch.testing.assert_close(torch.tensor(rollout.columns["ucas/advantage"]), mean)
@@ -285,6 +289,40 @@ def test_rollout_columns(build) -> None:
     assert torch.equal(
         torch.tensor(rollout.columns["advantage"]).view(-1, 4).sign(), centred.sign()
     )
+
+
+def test_a_listener_gets_the_tokens_with_what_was_made_of_them(build) -> None:
+    """Certainty, log-prob and shaped advantage of each token, as they are trained on."""
+    seen: list[Any] = []
+    trainer = build(shapers=[make_shaper("ucas")], on_rollout=[seen.append])
+    output = generate(trainer)
+    tokens = seen[0].tokens
+    assert tokens.first == 0
+    assert torch.equal(tokens.completion_ids, output["completion_ids"])
+    assert torch.equal(tokens.present, output["completion_mask"].bool())
+    assert torch.equal(tokens.advantages, output["advantages"])
+    with torch.no_grad():
+        log_prob, _, _ = trainer._get_per_token_logps_and_entropies(
+            trainer.model,
+            torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1),
+            torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1),
+            output["completion_ids"].size(1),
+        )
+    torch.testing.assert_close(tokens.log_prob[tokens.mask], log_prob[tokens.mask])
+    mean = (tokens.certainty.masked_fill(~tokens.mask, 0)).sum(1) / tokens.mask.sum(1)
+    torch.testing.assert_close(mean, torch.tensor(seen[0].columns["certainty"]).float())
+
+
+def test_without_shapers_tokens_have_what_trl_computed_and_no_more(build) -> None:
+    seen: list[Any] = []
+    on_policy = build(on_rollout=[seen.append])
+    generate(on_policy)
+    off_policy = build(on_rollout=[seen.append], num_iterations=2)
+    generate(off_policy)
+    assert [one.tokens.certainty for one in seen] == [None, None]
+    assert [one.tokens.advantages.dim() for one in seen] == [1, 1]
+    assert seen[0].tokens.log_prob is None
+    assert seen[1].tokens.log_prob.shape == seen[1].tokens.mask.shape
 
 
 def test_accuracy_is_the_share_of_full_marks(build) -> None:
