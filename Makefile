@@ -19,7 +19,7 @@ TORCH_STAMP := $(VENV)/.torch-$(torch_key)
 STAMP       := $(VENV)/.installed-$(torch_key)-$(rest_key)
 
 .DEFAULT_GOAL := help
-.PHONY: help train test install lint format browser clean
+.PHONY: help train test install lint format browser smollm2 clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ lint: install  ## ruff (rules and format) and mypy
 format: install  ## let ruff repair and format everything
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+smollm2: install  ## fetch SmolLM2-135M-Instruct (93 MB) into the cache, for model=smollm2
+	$(BIN)/rlconf fetch smollm2
 
 install: $(STAMP)  ## make .venv and install: torch first and alone, then rlconf[dev] under the pins
 

@@ -88,6 +88,8 @@ def without_effect(
         found.append("tracking.mode=offline: only tracking=wandb has such a mode")
     if config.model.name != "tiny" and config.model.tiny:
         found.append(f"model.tiny={config.model.tiny}: the model comes from {config.model.path}")
+    if config.model.name == "tiny" and config.model.chat_template is not None:
+        found.append("model.chat_template: the tiny model reads plain text")
     for key, default in (("every", 1), ("token_samples", LoggingSection.token_samples)):
         value = getattr(config.logging, key)
         if not config.logging.rollouts and value not in (0, default):

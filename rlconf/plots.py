@@ -21,9 +21,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: file stem, title, label of the vertical axis, its limits, its curves.
+    """One picture: file stem, title, label of the vertical axis, its curves, its limits.
 
-    Where a curve has a band, `band` says between what.
+    Where a curve has a band, `band` says between what. With `beside`, it is drawn only where that
+    metric was logged too.
     """
 
     stem: str
@@ -32,6 +33,7 @@ class Panel:
     lines: tuple[Line, ...]
     limits: tuple[float, float] | None = None
     band: str = ""
+    beside: str | None = None
 
     @property
     def axis_with_band(self) -> str:
@@ -39,6 +41,7 @@ class Panel:
         return f"{self.axis} (mean; band: {self.band})" if self.band else self.axis
 
 
+TOKEN_ACCURACY = "mean_token_accuracy"
 SHARE = (-0.02, 1.02)  # an axis from 0 to 1 whose ends stay visible
 PANELS = (
     Panel("reward", "Reward", "mean reward of a completion", (Line("reward", "reward"),)),
@@ -86,6 +89,15 @@ PANELS = (
         ),
         band="least to greatest",
     ),
+    # Of supervised training only: a loss of GRPO's says nothing.
+    Panel("loss", "Loss", "nats per token", (Line("loss", "loss"),), beside=TOKEN_ACCURACY),
+    Panel(
+        "token_accuracy",
+        "Tokens of the demonstrations that the model would choose",
+        "share of tokens",
+        (Line(TOKEN_ACCURACY, "tokens"),),
+        SHARE,
+    ),
 )
 
 
@@ -101,7 +113,10 @@ def draw(metrics: Path, folder: Path) -> list[Path]:
     """
     rows = read_metrics(metrics)
     panels = [
-        panel for panel in PANELS if any(series(rows, line.metric)[0] for line in panel.lines)
+        panel
+        for panel in PANELS
+        if any(series(rows, line.metric)[0] for line in panel.lines)
+        and (panel.beside is None or series(rows, panel.beside)[0])
     ]
     if not panels:
         return []

@@ -16,6 +16,7 @@ Read:
     GRPOTrainer._metrics, ._logs, .reward_func_names, .num_generations, .temperature
     trl.trainer.utils: add_fused_lm_head (which patches `forward` of the innermost causal LM),
         FusedCausalLMOutput, maybe_gather_lm_head_ctx, RepeatSampler
+    trl.chat_template_utils: is_chat_template_prefix_preserving(processing_class) -> bool
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 from peft import PeftModel
 from torch import nn
+from trl.chat_template_utils import is_chat_template_prefix_preserving
 from trl.trainer.utils import FusedCausalLMOutput, RepeatSampler, maybe_gather_lm_head_ctx
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "RepeatSampler",
     "causal_lm",
     "head_scaling",
+    "is_chat_template_prefix_preserving",
     "maybe_gather_lm_head_ctx",
     "policy_is_active",
 ]

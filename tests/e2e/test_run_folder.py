@@ -14,7 +14,11 @@ from rlconf.cli import main
 from rlconf.record import read_metrics
 
 LOCAL = ["quickstart"]
-DOWNLOADING = ["ucas_qwen_math_1p5b", "ucas_qwen_math_7b"]  # composed and checked elsewhere
+DOWNLOADING = [
+    "smollm2",
+    "ucas_qwen_math_1p5b",
+    "ucas_qwen_math_7b",
+]  # composed and checked elsewhere
 
 
 def test_every_experiment_is_run_or_known_to_download():

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from rlconf.run import at_boundary, is_sharded
+from rlconf.methods import at_boundary
+from rlconf.run import is_sharded
 
 
 @pytest.mark.parametrize(
