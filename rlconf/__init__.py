@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ConfigError,
         RewardError,
         RlconfError,
+        StorageError,
         TopologyError,
     )
     from trainers import OnlineTrainer, UCASTrainer
@@ -32,6 +33,7 @@ __all__ = [
     "OnlineTrainer",
     "RewardError",
     "RlconfError",
+    "StorageError",
     "TopologyError",
     "UCASTrainer",
     "reward",
@@ -45,6 +47,7 @@ _HOME = {
     "OnlineTrainer": "trainers",
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",
+    "StorageError": "rewards.errors",
     "TopologyError": "rewards.errors",
     "UCASTrainer": "trainers",
     "reward": "rewards",

@@ -190,7 +190,7 @@ class Resumption(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Put back the loss summed since the last log call."""
+        """Put back the loss summed since the last log call; take the intervals that are set now."""
         trainer, resumed = self.trainer, self.trainer.resumed
         if resumed is None:
             return
@@ -198,6 +198,8 @@ class Resumption(TrainerCallback):
         trainer._globalstep_last_logged = resumed["last_logged"]
         # The totals that are logged at the end are those of this session's steps.
         trainer._total_loss_scalar = -trainer._tr_loss.item()
+        # The base class would go on with the checkpoint's intervals of logging and saving.
+        state.compute_steps(args, state.max_steps)
         args.eval_on_start = False  # the run has evaluated its start already
         trainer.resumed = None
 

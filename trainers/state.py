@@ -106,7 +106,9 @@ def _encode(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, dict):
         wrong = [key for key in value if not isinstance(key, str) or key.startswith("$")]
         if wrong:
-            raise CheckpointError(f"{_place(path)}: a key is text without leading $, not {wrong[0]!r}")
+            raise CheckpointError(
+                f"{_place(path)}: a key is text without leading $, not {wrong[0]!r}"
+            )
         return {key: _encode(part, _join(path, key), tensors) for key, part in value.items()}
     if isinstance(value, list | tuple):
         parts = [_encode(part, _join(path, str(i)), tensors) for i, part in enumerate(value)]

@@ -14,6 +14,7 @@ NAMES = [
     "OnlineTrainer",
     "RewardError",
     "RlconfError",
+    "StorageError",
     "TopologyError",
     "UCASTrainer",
     "reward",
@@ -57,6 +58,7 @@ def test_errors_share_a_base_and_are_also_what_the_standard_library_would_raise(
         "ConfigError": ValueError,
         "RewardError": ValueError,
         "CheckpointError": RuntimeError,
+        "StorageError": OSError,
         "TopologyError": RuntimeError,
     }.items():
         assert issubclass(getattr(rlconf, name), rlconf.RlconfError)

@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from rewards.errors import CheckpointError
 from trainers.online import OnlineTrainer
 from trainers.shapers import make_shaper
+from trainers.state import load_state, save_state
 
 STEPS = 8
 # 32 rows: an epoch is 4 generation batches of 8 prompts x 2 generations (16 completions).
@@ -133,9 +133,7 @@ def run(make_model, tokenizer, grpo_config, prompts, digit_reward):
         for entry in trainer.state.log_history:
             if "train_runtime" not in entry:
                 times = ("runtime", "per_second", "step_time")
-                log[entry["step"]].append(
-                    {k: v for k, v in entry.items() if not k.endswith(times)}
-                )
+                log[entry["step"]].append({k: v for k, v in entry.items() if not k.endswith(times)})
         return {
             "weights": {name: value.clone() for name, value in trainer.model.state_dict().items()},
             "log": log,
@@ -162,3 +160,18 @@ def test_resume_is_exact(name: str, run, tmp_path: Path) -> None:
             assert pq.read_table(table).equals(
                 pq.read_table(tmp_path / "whole" / "completions" / table.name)
             )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["rollouts", "counters", "metrics", "loss", "parts"])
+def test_the_comparison_would_notice(lost: str, run, tmp_path: Path) -> None:
+    """Without any one part of the saved state the resumed run is another one."""
+    settings = {"num_iterations": 2, "logging_steps": 2, "max_steps": 4}
+    whole = run(tmp_path / "whole", **settings)
+    folder = tmp_path / "whole" / "checkpoint-1" / "rlconf_state"
+    state = load_state(folder, "rank-0")
+    empty = {"rollouts": None, "loss": torch.zeros(()), "counters": {"_step": 0}}
+    save_state(folder, "rank-0", {**state, lost: empty.get(lost, {})})
+    resumed = run(tmp_path / "resumed", tmp_path / "whole" / "checkpoint-1", **settings)
+    same = all(v.equal(resumed["weights"][k]) for k, v in whole["weights"].items())
+    assert not (same and resumed["log"] == whole["log"])
