@@ -22,6 +22,7 @@ from rlconf.record import Metrics, RolloutFiles
 from rlconf.schema import Config
 from rlconf.session import Session, add_evaluation, begin, read_evaluation
 from trainers import OnlineTrainer
+from trainers.resume import is_sharded
 
 
 def train(config: Config) -> int:
@@ -182,14 +183,6 @@ def _evaluate(
     if world.is_first:
         add_evaluation(session.folder, name, result)
         reporter.say(f"{name} training: {evaluate.sentence(result)}")
-
-
-def is_sharded(trainer: OnlineTrainer) -> bool:
-    """Whether no process holds the whole model (DeepSpeed's ZeRO-3, FSDP)."""
-    if trainer.is_deepspeed_enabled:
-        plugin = trainer.accelerator.state.deepspeed_plugin
-        return bool(plugin.zero_stage == 3)
-    return bool(trainer.is_fsdp_enabled)
 
 
 def _show(

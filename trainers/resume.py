@@ -26,7 +26,16 @@ from rewards.errors import CheckpointError
 from trainers._trl import COUNTERS, TABLES
 from trainers.state import State, Stateful, load_state, plain, save_state
 
-__all__ = ["STATE_FOLDER", "Resumption", "check", "load", "looks", "save", "stateful_parts"]
+__all__ = [
+    "STATE_FOLDER",
+    "Resumption",
+    "check",
+    "is_sharded",
+    "load",
+    "looks",
+    "save",
+    "stateful_parts",
+]
 
 STATE_FOLDER = "rlconf_state"
 _LOG = logging.getLogger(__name__)
@@ -113,7 +122,7 @@ def save(trainer: Any, checkpoint: Path) -> None:
             "generation": trainer.generation,
             "reward_weights": _reward_weights(trainer),
         }
-        if trainer.args.sync_ref_model and trainer.ref_model is not None:
+        if _moving_reference(trainer) and not is_sharded(trainer):
             reference = trainer.accelerator.unwrap_model(trainer.ref_model)
             shared["reference"] = dict(reference.state_dict())
         save_state(folder, "shared", shared)
@@ -146,7 +155,7 @@ def load(trainer: Any, checkpoint: Path) -> State:
     trainer.generation = shared["generation"]
     if shared["reward_weights"] is not None:
         _set_reward_weights(trainer, shared["reward_weights"])
-    if "reference" in shared and trainer.ref_model is not None:
+    if "reference" in shared and _moving_reference(trainer):
         trainer.accelerator.unwrap_model(trainer.ref_model).load_state_dict(shared["reference"])
 
     for name, value in mine["counters"].items():
@@ -192,6 +201,11 @@ class Resumption(TrainerCallback):
     ) -> None:
         """Put back the loss summed since the last log call; take the intervals that are set now."""
         trainer, resumed = self.trainer, self.trainer.resumed
+        if _moving_reference(trainer) and is_sharded(trainer):
+            _LOG.warning(
+                "sync_ref_model: the reference model is sharded over the processes and is not in "
+                "the checkpoints, so a resumed run begins again with the base model as reference"
+            )
         if resumed is None:
             return
         trainer._tr_loss = resumed["loss"].to(args.device)
@@ -209,6 +223,19 @@ class Resumption(TrainerCallback):
         """Tell the sampler its epoch: behind a resumed, sharded loader nobody else reaches it."""
         if self.trainer.train_sampler is not None:
             self.trainer.train_sampler.set_epoch(int(state.epoch or 0))
+
+
+def is_sharded(trainer: Any) -> bool:
+    """Whether no process holds the whole model (DeepSpeed's ZeRO-3, FSDP)."""
+    if trainer.is_deepspeed_enabled:
+        plugin = trainer.accelerator.state.deepspeed_plugin
+        return bool(plugin.zero_stage == 3)
+    return bool(trainer.is_fsdp_enabled)
+
+
+def _moving_reference(trainer: Any) -> bool:
+    """Whether there is a reference model that follows the policy, so that it has a state."""
+    return bool(trainer.args.sync_ref_model) and trainer.ref_model is not None
 
 
 def stateful_parts(candidates: dict[str, Any]) -> dict[str, Stateful]:

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import victim
 from safetensors.torch import load_file
 
-from rlconf import checkpoint
+from rlconf import checkpoint, cli
 from rlconf.folder import RunFolder
 from rlconf.record import read_metrics
 
@@ -61,30 +62,48 @@ SCENARIOS: dict[str, tuple[int, str]] = {
         "task.train_size=12",
     ),
 }
+ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 TIMES = ("time", "step_time", "runtime", "per_second")
 
 
-def session(folder: Path, scenario: str, kill: str = "", seconds: int = 300) -> int:
+def session(folder: Path, scenario: str, kill: str = "", fork: bool = False) -> int:
     """One start of the training in `folder`; its exit status, negative if ended by a signal."""
     processes, overrides = SCENARIOS[scenario]
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    command = [sys.executable, *(launcher if processes > 1 else []), str(HERE / "victim.py")]
-    environment = os.environ | {
-        "RLCONF_KILL": kill,
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
+    arguments = [*BASE.split(), *overrides.split()]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("a") as output:
+        if fork and processes == 1:
+            return _forked(folder, arguments, kill, output.fileno())
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        command = [sys.executable, *(launcher if processes > 1 else []), str(HERE / "victim.py")]
         return subprocess.run(
-            [*command, *BASE.split(), *overrides.split()],
+            [*command, *arguments],
             cwd=folder,
-            env=environment,
+            env=os.environ | ENVIRONMENT | {"RLCONF_KILL": kill},
             stdout=output,
             stderr=subprocess.STDOUT,
-            timeout=seconds,
+            timeout=900,
         ).returncode
+
+
+def _forked(folder: Path, arguments: list[str], kill: str, output: int) -> int:
+    """The same in a fork of this process, which has imported everything and done nothing else."""
+    import rlconf.run  # noqa: F401  before the fork
+
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.chdir(folder)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.environ.update(ENVIRONMENT)
+            victim.arrange(kill)
+            status = cli.main(["train", *arguments])
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def rows(run: RunFolder) -> list[dict[str, Any]]:
@@ -161,19 +180,21 @@ def point(rng: random.Random, processes: int, save_steps: int) -> str:
     return f"{rank}|{text}|{count}|{rng.uniform(0, 0.01):.3f}"
 
 
-def scenario_table(name: str, kills: int, rng: random.Random, folder: Path) -> list[dict[str, Any]]:
+def scenario_table(
+    name: str, kills: int, rng: random.Random, folder: Path, fork: bool
+) -> list[dict[str, Any]]:
     """Train undisturbed and killed; one row a kill."""
     processes, overrides = SCENARIOS[name]
     save_steps = int(overrides.split("trainer.save_steps=")[1].split()[0])
     folder = folder / str(list(SCENARIOS).index(name))
-    if status := session(folder / "whole", name):
+    if status := session(folder / "whole", name, fork=fork):
         raise SystemExit(f"{name}: the undisturbed run failed ({status}): see {folder}/whole")
     whole = RunFolder(folder / "whole" / "runs" / "quickstart" / "a")
     killed = RunFolder(folder / "killed" / "runs" / "quickstart" / "a")
     table: list[dict[str, Any]] = []
     while True:
         kill = point(rng, processes, save_steps) if len(table) < kills else ""
-        status = session(folder / "killed", name, kill)
+        status = session(folder / "killed", name, kill, fork)
         wrong = differences(killed, whole, finished=status == 0)
         if table:
             table[-1]["differences"] = wrong
@@ -193,6 +214,11 @@ def main() -> int:
     parser.add_argument("--scenario", help="one of them, by a part of its name; default: all")
     parser.add_argument("--kills", type=int, default=6, help="in each scenario")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--fork",
+        action="store_true",
+        help="start sessions of one process by a fork after the imports, which take most of one",
+    )
     parser.add_argument("--folder", type=Path, help="keep the runs here; default: thrown away")
     parser.add_argument("--output", type=Path, help="add one JSON line a kill to this file")
     options = parser.parse_args()
@@ -202,7 +228,7 @@ def main() -> int:
         for index, name in enumerate(SCENARIOS):
             if options.scenario is None or options.scenario in name:
                 rng = random.Random(f"{options.seed} {index}")
-                table += scenario_table(name, options.kills, rng, folder)
+                table += scenario_table(name, options.kills, rng, folder, options.fork)
     if options.output:
         with options.output.open("a") as stream:
             stream.writelines(json.dumps(row) + "\n" for row in table)

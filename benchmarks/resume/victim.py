@@ -12,26 +12,27 @@ import threading
 from typing import Any
 
 
-def kill_at(rank: int, text: str, count: int, seconds: float) -> None:
-    """Arrange this process's end, if it is the one of that rank."""
-    if int(os.environ.get("RANK", "0")) != rank:
+def arrange(kill: str) -> None:
+    """Arrange this process's end, if `kill` names one and this is the process of that rank."""
+    if not kill:
         return
-    left = [count]
+    rank, text, count, seconds = kill.split("|")
+    if int(os.environ.get("RANK", "0")) != int(rank):
+        return
+    left = [int(count)]
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         if event != "open" or text not in str(args[0]):
             return
         left[0] -= 1
         if left[0] == 0:
-            threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            threading.Timer(float(seconds), os.kill, (os.getpid(), signal.SIGKILL)).start()
 
     sys.addaudithook(hook)
 
 
 if __name__ == "__main__":
-    if os.environ.get("RLCONF_KILL"):
-        rank, text, count, seconds = os.environ["RLCONF_KILL"].split("|")
-        kill_at(int(rank), text, int(count), float(seconds))
+    arrange(os.environ.get("RLCONF_KILL", ""))
     from rlconf.cli import main
 
     sys.exit(main(["train", *sys.argv[1:]]))

@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 
 from rlconf import checkpoint, manifest
 
+# Two steps an epoch, so that the resume falls into a later one.
 STEPS = ["launch=ddp", "launch.processes=2", "trainer.max_steps=30", "run.id=a"]
+STEPS += ["task.train_size=8"]
 
 
 def workers(launcher: int) -> list[int]:
