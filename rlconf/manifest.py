@@ -63,7 +63,10 @@ def config_hash(config: Mapping[str, Any]) -> str:
 def changes(
     old: Mapping[str, Any], new: Mapping[str, Any], path: str = ""
 ) -> dict[str, tuple[Any, Any]]:
-    """Each setting that differs, ``{key: (old, new)}``, for nested plain containers."""
+    """Each setting that differs, ``{key: (old, new)}``, for nested plain containers.
+
+    The order of keys says nothing, except that of the shapers, which run as listed.
+    """
     found: dict[str, tuple[Any, Any]] = {}
     for key in sorted({*old, *new}):
         here = f"{path}{key}"
@@ -72,14 +75,11 @@ def changes(
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             found |= changes(before, after, f"{here}.")
+            if here == "shaper" and {*before} == {*after} and [*before] != [*after]:
+                found[here] = ([*before], [*after])
         elif before != after:
             found[here] = (before, after)
     return found
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Each setting that differs, as ``key: old -> new``."""
-    return [f"{key}: {old!r} -> {new!r}" for key, (old, new) in changes(old, new).items()]
 
 
 def versions() -> dict[str, str]:

@@ -82,7 +82,7 @@ class Metrics(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Ask for a log call after the last step, which the interval may leave out."""
-        if state.global_step >= state.max_steps:
+        if args.logging_strategy == "steps" and state.global_step >= state.max_steps:
             control.should_log = True
 
     def flush(self) -> None:
@@ -165,7 +165,8 @@ class RolloutFiles:
         """Put the files written since the last call on the disk."""
         with storage(self.folder, RESUME):
             for path in self._not_flushed:
-                flush(path)
+                if path.exists():  # somebody may have made room by hand
+                    flush(path)
         self._not_flushed.clear()
 
     def _table(self, rollout: Rollout) -> pa.Table:

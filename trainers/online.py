@@ -220,9 +220,9 @@ class OnlineTrainer(GRPOTrainer):
             CheckpointError: the checkpoint was not written by this class, or belongs to another
                 model, data set or batch; or a checkpoint cannot be written.
         """
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = get_last_checkpoint(self.args.output_dir)
-        if resume_from_checkpoint:
+        if resume_from_checkpoint is True:  # with none there, the base class raises
+            resume_from_checkpoint = get_last_checkpoint(self.args.output_dir) or True
+        if isinstance(resume_from_checkpoint, str | Path):
             resume.check(self, Path(resume_from_checkpoint))
         return super().train(resume_from_checkpoint, *args, **kwargs)
 

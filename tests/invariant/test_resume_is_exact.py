@@ -20,10 +20,10 @@ STEPS = 8
 BASE = {"num_generations": 2, "max_steps": STEPS, "save_strategy": "steps", "save_steps": 1}
 # Settings, and the steps to resume from: inside a window, at its end, at or after an epoch's end.
 CASES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
-    "a batch a step": ({}, (3, 4, 5)),
+    "a batch a step": ({}, (4, 5)),
     "generation above accumulation": (
         {"per_device_train_batch_size": 4, "steps_per_generation": 4, "num_train_epochs": 9},
-        (1, 3, 4),
+        (3,),
     ),
     "num_iterations 2, accumulation 2, window of 3 steps": (
         {
@@ -42,9 +42,9 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
             "gradient_accumulation_steps": 4,
             "generation_rows": 24,  # 3 batches: steps of 4 and of 2 micro-batches
         },
-        (1, 2, 3),
+        (2, 3),
     ),
-    "logged every third step": ({"logging_steps": 3, "num_iterations": 2}, (1, 4, 5)),
+    "logged every third step": ({"logging_steps": 3, "num_iterations": 2}, (1, 4)),
     "UCAS, evaluation, reference, dropout": (
         {
             "ucas": True,
@@ -54,7 +54,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
             "eval_strategy": "steps",
             "eval_steps": 3,
         },
-        (3, 5),
+        (5,),
     ),
     "UCAS, a synchronised reference": (
         {"ucas": True, "beta": 0.1, "sync_ref_model": True, "ref_model_sync_steps": 2},
@@ -67,7 +67,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "peft": ({"peft": True, "learning_rate": 1e-2, "num_iterations": 2}, (3,)),
     "completion tables": (
         {"log_completions": True, "logging_steps": 2, "num_iterations": 3},
-        (1, 4),
+        (4,),
     ),
 }
 
