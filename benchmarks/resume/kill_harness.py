@@ -34,9 +34,11 @@ ROOT = HERE.parents[1]
 BASE = (
     "experiment=quickstart debug=fast model.tiny.warm_steps=40 seed=3 run.id=a resume=auto "
     "evaluate.before=false evaluate.after=false checkpoint.keep=null logging.plots=false "
-    "trainer.max_steps=36"
+    "trainer.max_steps=36 reward=[exact,length] reward.length.budget=0 reward.length.limit=8 "
+    "reward.length.unit=characters"  # graded, so that every step moves the weights
 )
-# name: (processes, overrides). A window is the optimiser steps that share a generation batch.
+# name: (processes, overrides). A window is the optimiser steps that share a generation batch. The
+# few training rows make an epoch of 10, 6, 20 and 8 steps, in two of them with a batch left over.
 SCENARIOS: dict[str, tuple[int, str]] = {
     "UCAS, window of 2, evaluation": (
         1,
@@ -47,7 +49,7 @@ SCENARIOS: dict[str, tuple[int, str]] = {
     "num_iterations 2, window of 6": (
         1,
         "trainer.per_device_train_batch_size=4 trainer.steps_per_generation=3 "
-        "trainer.num_iterations=2 trainer.save_steps=4 task.train_size=12",
+        "trainer.num_iterations=2 trainer.save_steps=4 task.train_size=8",  # 6 prompts a batch
     ),
     "LoRA, reference, logged every third step": (
         1,
@@ -59,7 +61,7 @@ SCENARIOS: dict[str, tuple[int, str]] = {
         2,
         "launch=ddp launch.processes=2 trainer.per_device_train_batch_size=2 "
         "trainer.steps_per_generation=2 trainer.num_iterations=2 trainer.save_steps=3 "
-        "task.train_size=12",
+        "task.train_size=9",  # 4 prompts a batch
     ),
 }
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -124,6 +126,11 @@ def same_tensors(one: Path, two: Path) -> bool:
     )
 
 
+def same_rows(one: Path, two: Path) -> bool:
+    """Whether two Parquet files hold the same table."""
+    return bool(pq.read_table(one).equals(pq.read_table(two)))
+
+
 def differences(killed: RunFolder, whole: RunFolder, finished: bool) -> list[str]:
     """What of the killed run's files is not in the undisturbed run, bit for bit."""
     found = []
@@ -133,19 +140,15 @@ def differences(killed: RunFolder, whole: RunFolder, finished: bool) -> list[str
         found.append(
             f"metrics.jsonl: {len(mine)} lines, equal up to {[*equal, False].index(False)}"
         )
-    for path in sorted(killed.rollouts.glob("*.parquet")):
-        if not pq.read_table(path).equals(pq.read_table(whole.rollouts / path.name)):
-            found.append(f"rollouts/{path.name}")
-    for path in reversed(checkpoint.all_in(killed.checkpoints)):
-        if checkpoint.fault(path) is None:
-            for file in path.rglob("*.safetensors"):
-                other = whole.checkpoints / file.relative_to(killed.checkpoints)
-                if not other.exists() or not same_tensors(file, other):
-                    found.append(str(file.relative_to(killed.path)))
-    if finished:
-        for file in sorted(killed.model.glob("*.safetensors")):
-            if not same_tensors(file, whole.model / file.name):
-                found.append(f"model/{file.name}")
+    sealed = [p for p in checkpoint.all_in(killed.checkpoints) if checkpoint.fault(p) is None]
+    tensors = [file for path in sealed for file in path.rglob("*.safetensors")]
+    tensors += killed.model.glob("*.safetensors") if finished else []
+    tables = list(killed.rollouts.glob("*.parquet"))
+    for same, files in ((same_tensors, tensors), (same_rows, tables)):
+        for file in sorted(files):
+            other = whole.path / file.relative_to(killed.path)
+            if not (other.exists() and same(file, other)):
+                found.append(str(file.relative_to(killed.path)))
     return found
 
 
@@ -190,6 +193,9 @@ def scenario_table(
     if status := session(folder / "whole", name, fork=fork):
         raise SystemExit(f"{name}: the undisturbed run failed ({status}): see {folder}/whole")
     whole = RunFolder(folder / "whole" / "runs" / "quickstart" / "a")
+    moved = [row["grad_norm"] > 0 for row in rows(whole) if row.get("grad_norm") is not None]
+    if sum(moved) < 0.8 * len(moved):
+        raise SystemExit(f"{name}: {sum(moved)} of {len(moved)} steps moved the weights: too few")
     killed = RunFolder(folder / "killed" / "runs" / "quickstart" / "a")
     table: list[dict[str, Any]] = []
     while True:

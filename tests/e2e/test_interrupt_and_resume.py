@@ -34,9 +34,11 @@ def test_ctrl_c_ends_with_its_own_exit_status(start, wait_for_steps):
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_resume_auto_repeats_nothing(train, start, wait_for_steps, numbers):
-    folder = Path("runs/quickstart/a")
-    process = start(*STEPS, "run.id=a")
+def test_sigterm_saves_and_resume_auto_repeats_nothing(
+    train, start, wait_for_steps, numbers, graded
+):
+    folder, steps = Path("runs/quickstart/a"), [*STEPS, *graded]
+    process = start(*steps, "run.id=a")
     wait_for_steps(process, folder, 3)
     process.send_signal(signal.SIGTERM)
 
@@ -49,12 +51,13 @@ def test_sigterm_saves_and_resume_auto_repeats_nothing(train, start, wait_for_st
     assert (newest.name, skipped) == (f"checkpoint-{step}", [])
     assert "saving and stopping at the end of this step" in Path("output.txt").read_text()
 
-    assert train(*STEPS, "run.id=a", "resume=auto") == 0
-    assert train(*STEPS, "run.id=whole") == 0
+    assert train(*steps, "run.id=a", "resume=auto") == 0
+    assert train(*steps, "run.id=whole") == 0
 
     whole = Path("runs/quickstart/whole")
     assert [row["step"] for row in numbers(folder)] == list(range(1, 31))
     assert numbers(folder) == numbers(whole)
+    assert all(row["grad_norm"] > 0 for row in numbers(whole)[:3])
     assert_same_weights(folder, whole)
     assert manifest.read(folder / "manifest.json")["status"] == "finished"
 
@@ -109,10 +112,11 @@ def test_an_older_checkpoint_branches_off(train, numbers):
     assert numbers(Path("runs/quickstart/b")) == numbers(Path("runs/quickstart/a"))
 
 
-def test_a_run_goes_on_inside_a_generation_batch(train, numbers):
-    """Saved at every step of a window of four, cut back to step 6, a config that still fits."""
+def test_a_run_goes_on_inside_a_generation_batch(train, numbers, graded):
+    """Saved at every step of a window of four, and cut back to step 6."""
     settings = ["trainer.max_steps=8", "trainer.steps_per_generation=2", "trainer.num_iterations=2"]
     settings += ["trainer.save_steps=1", "checkpoint.keep=null", "evaluate.after=false"]
+    settings += graded
     train("run.id=a", *settings)
     folder = Path("runs/quickstart/a")
     before = numbers(folder)
