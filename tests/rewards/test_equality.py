@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rewards import equality
+from rewards import equality, guarded
 from rewards.equality import same_value
 from rewards.errors import RewardError
 
@@ -58,7 +58,7 @@ def test_any_thread_may_ask() -> None:
 
 def test_a_killed_helper_is_told_and_replaced() -> None:
     assert same_value("5", "10/2", timeout=4.0) is True
-    worker = equality._workers[os.getpid(), 4.0]
+    worker = guarded._workers[os.getpid(), equality.FUNCTIONS]
     os.killpg(worker.pid, signal.SIGKILL)
     worker.wait()
     with pytest.raises(RewardError, match="pip install"):
@@ -68,7 +68,7 @@ def test_a_killed_helper_is_told_and_replaced() -> None:
 
 def test_an_interrupted_question_is_not_answered_later(monkeypatch: pytest.MonkeyPatch) -> None:
     assert same_value("7", "14/2", timeout=3.0) is True
-    worker = equality._workers[os.getpid(), 3.0]
+    worker = guarded._workers[os.getpid(), equality.FUNCTIONS]
 
     def interrupt() -> str:
         raise KeyboardInterrupt
@@ -83,9 +83,9 @@ def test_an_interrupted_question_is_not_answered_later(monkeypatch: pytest.Monke
 
 def test_the_helper_ends_with_its_process() -> None:
     code = (
-        "from rewards import equality; import os\n"
+        "from rewards import equality, guarded; import os\n"
         "assert equality.same_value('1', '2/2')\n"
-        "print(equality._workers[os.getpid(), 5.0].pid, flush=True)\n"
+        "print(guarded._workers[os.getpid(), equality.FUNCTIONS].pid, flush=True)\n"
         "os.kill(os.getpid(), 9)"  # no atexit
     )
     root = Path(equality.__file__).parents[1]

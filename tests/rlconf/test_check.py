@@ -166,7 +166,9 @@ def test_models(base: Config):
         ("checkpoint", {"keep": 0}, "checkpoint.keep=0"),
         ("launch", {"processes": 0}, "launch.processes=0"),
         ("launch", {"name": "single", "processes": 2}, "use launch=ddp"),
-        ("tracking", {"name": "trackio"}, "pip install 'rlconf[trackio]'"),
+        ("tracking", {"trackio": True}, "pip install 'rlconf[trackio]'"),
+        ("tracking", {"wandb": True}, "tracking=wandb needs the package wandb: pip install wandb"),
+        ("tracking", {"rollout_rows": -1}, "tracking.rollout_rows=-1: expected 0 or more"),
     ],
 )
 def test_ranges_of_our_sections(
