@@ -24,6 +24,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import victim
 from safetensors.torch import load_file
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from rlconf import checkpoint, cli
 from rlconf.folder import RunFolder
@@ -74,8 +75,8 @@ def session(folder: Path, scenario: str, kill: str = "", fork: bool = False) -> 
     arguments = [*BASE.split(), *overrides.split()]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("a") as output:
-        if fork and processes == 1:
-            return _forked(folder, arguments, kill, output.fileno())
+        if fork:
+            return _forked(folder, arguments, kill, processes, output.fileno())
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
         command = [sys.executable, *(launcher if processes > 1 else []), str(HERE / "victim.py")]
         return subprocess.run(
@@ -88,8 +89,8 @@ def session(folder: Path, scenario: str, kill: str = "", fork: bool = False) -> 
         ).returncode
 
 
-def _forked(folder: Path, arguments: list[str], kill: str, output: int) -> int:
-    """The same in a fork of this process, which has imported everything and done nothing else."""
+def _forked(folder: Path, arguments: list[str], kill: str, processes: int, output: int) -> int:
+    """The same in forks of this process, which has imported everything and done nothing else."""
     import rlconf.run  # noqa: F401  before the fork
 
     child = os.fork()
@@ -100,12 +101,27 @@ def _forked(folder: Path, arguments: list[str], kill: str, output: int) -> int:
             os.dup2(output, 1)
             os.dup2(output, 2)
             os.environ.update(ENVIRONMENT)
-            victim.arrange(kill)
-            status = cli.main(["train", *arguments])
+            if processes == 1:
+                status = _train(arguments, kill)
+            else:  # what torchrun calls, with a fork in place of a new interpreter
+                setting = LaunchConfig(
+                    1, 1, processes, start_method="fork", rdzv_backend="c10d", max_restarts=0
+                )
+                setting.rdzv_endpoint = "localhost:0"
+                elastic_launch(setting, _train)(arguments, kill)
+                status = 0
         finally:
             sys.stdout.flush()
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _train(arguments: list[str], kill: str) -> int:
+    """Train in this process. An error is told by an exception, as a launcher hears it."""
+    victim.arrange(kill)
+    if status := cli.main(["train", *arguments]):
+        raise RuntimeError(f"exit status {status}")
+    return 0
 
 
 def rows(run: RunFolder) -> list[dict[str, Any]]:
@@ -223,7 +239,7 @@ def main() -> int:
     parser.add_argument(
         "--fork",
         action="store_true",
-        help="start sessions of one process by a fork after the imports, which take most of one",
+        help="start processes by a fork after the imports, which take most of a session's time",
     )
     parser.add_argument("--folder", type=Path, help="keep the runs here; default: thrown away")
     parser.add_argument("--output", type=Path, help="add one JSON line a kill to this file")
