@@ -100,7 +100,7 @@ def _worker(key: tuple[int, Path]) -> subprocess.Popen[str]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONHASHSEED": "0"},
+            env=os.environ | {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl-C is for the trainer, which finishes its step first
         )
         _workers[key] = worker

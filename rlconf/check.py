@@ -195,6 +195,9 @@ def _check_sections(config: Config) -> Iterator[Problem]:
     for key, value in at_least_one.items():
         if value is not None and value < 1:
             yield Problem(f"{key}={value}: expected 1 or more", (key,))
+    if config.logging.token_samples < 0:
+        text = f"logging.token_samples={config.logging.token_samples}: expected 0 or more"
+        yield Problem(text, ("logging.token_samples",))
     if config.seed < 0:
         yield Problem(f"seed={config.seed}: expected 0 or more", ("seed",))
     if not config.name or config.name in (".", "..") or "/" in config.name:

@@ -23,6 +23,7 @@ COMMANDS = (
     "inspect",
     "evaluate",
     "compare",
+    "report",
     "rewards",
     "export",
 )

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from rlconf.arithmetic import Batch
-from rlconf.schema import Config
+from rlconf.schema import Config, LoggingSection
 
 __all__ = ["advice", "extra_forwards", "without_effect"]
 
@@ -88,8 +88,10 @@ def without_effect(
         found.append("tracking.mode=offline: only tracking=wandb has such a mode")
     if config.model.name != "tiny" and config.model.tiny:
         found.append(f"model.tiny={config.model.tiny}: the model comes from {config.model.path}")
-    if not config.logging.rollouts and config.logging.every != 1:
-        found.append(f"logging.every={config.logging.every}: logging.rollouts=false")
+    for key, default in (("every", 1), ("token_samples", LoggingSection.token_samples)):
+        value = getattr(config.logging, key)
+        if not config.logging.rollouts and value not in (0, default):
+            found.append(f"logging.{key}={value}: logging.rollouts=false")
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlconf.record import read_metrics
+from rlconf.metrics_file import read_metrics, series
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,22 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: file stem, title, label of the vertical axis, its limits, its curves."""
+    """One picture: file stem, title, label of the vertical axis, its limits, its curves.
+
+    Where a curve has a band, `band` says between what.
+    """
 
     stem: str
     title: str
     axis: str
     lines: tuple[Line, ...]
     limits: tuple[float, float] | None = None
+    band: str = ""
+
+    @property
+    def axis_with_band(self) -> str:
+        """The label of the axis, with what the band is."""
+        return f"{self.axis} (mean; band: {self.band})" if self.band else self.axis
 
 
 SHARE = (-0.02, 1.02)  # an axis from 0 to 1 whose ends stay visible
@@ -44,7 +53,7 @@ PANELS = (
     Panel(
         "length",
         "Completion length",
-        "tokens (mean; band: shortest to longest)",
+        "tokens",
         (
             Line(
                 "completions/mean_length",
@@ -53,6 +62,7 @@ PANELS = (
                 "completions/max_length",
             ),
         ),
+        band="shortest to longest",
     ),
     Panel(
         "zero_variance",
@@ -64,7 +74,7 @@ PANELS = (
     Panel(
         "ucas_weight",
         "UCAS: weight of a completion, by sign of its advantage",
-        "weight (mean; band: least to greatest)",
+        "weight",
         tuple(
             Line(
                 f"ucas/weight_{sign}/mean",
@@ -74,6 +84,7 @@ PANELS = (
             )
             for sign, label in (("pos", "advantage > 0"), ("neg", "advantage < 0"))
         ),
+        band="least to greatest",
     ),
 )
 
@@ -113,12 +124,6 @@ def draw(metrics: Path, folder: Path) -> list[Path]:
     return written
 
 
-def series(rows: list[dict[str, Any]], metric: str) -> tuple[list[int], list[float]]:
-    """The steps at which a metric has a number, and the numbers."""
-    points = [(row["step"], row[metric]) for row in rows if row.get(metric) is not None]
-    return [step for step, _ in points], [value for _, value in points]
-
-
 def _draw_panel(axes: Any, panel: Panel, rows: list[dict[str, Any]]) -> None:
     """Draw one panel's curves, each with its band where the rows hold both ends of it."""
     for line in panel.lines:
@@ -134,7 +139,7 @@ def _draw_panel(axes: Any, panel: Panel, rows: list[dict[str, Any]]) -> None:
         axes.set_ylim(*panel.limits)
     axes.set_title(panel.title, fontsize=10)
     axes.set_xlabel("optimiser step", fontsize=8)
-    axes.set_ylabel(panel.axis, fontsize=8)
+    axes.set_ylabel(panel.axis_with_band, fontsize=8)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25)
     if len(panel.lines) > 1:

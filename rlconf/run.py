@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlconf import evaluate, evaluations, launch, manifest, plots, trust
 from rlconf.build import Parts, build
-from rlconf.checkpoint import Checkpoints
 from rlconf.console import Reporter, quiet_libraries
+from rlconf.folder import RunFolder
 from rlconf.interrupt import Interrupt
 from rlconf.launch import World
 from rlconf.progress import TrainingProgress
-from rlconf.record import Metrics, RolloutFiles
+from rlconf.record import Metrics, RolloutFiles, flush_records
+from rlconf.saving import Checkpoints
 from rlconf.schema import Config
 from rlconf.session import Session, add_evaluation, begin, read_evaluation
+from rlconf.token_files import TokenFiles
 from rlconf.tracking import Trackers
 from trainers import OnlineTrainer
 from trainers.resume import is_sharded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trainers.rollout import Rollout
 
 
 def train(config: Config) -> int:
@@ -69,6 +76,8 @@ def train(config: Config) -> int:
                     manifest.end(session.folder.manifest, status, **facts)
             trackers.close(code)
             session.release()
+        if world.is_first and config.logging.report:
+            _report(session.folder, reporter)
     # A launcher ends all processes as soon as one has failed, and 143 is a failure to it: none may
     # leave while another is still writing.
     launch.wait(world)
@@ -86,17 +95,22 @@ def _train(
     if world.is_first:
         trackers.open(parts.grpo_config)
     metrics = Metrics(folder.metrics, session.generation, listeners=[trackers.log])
-    rollouts = _rollout_files(config, session, world)
     progress, interrupt = TrainingProgress(reporter), Interrupt()
     checkpoints = Checkpoints(
         config.checkpoint.keep,
         generation=lambda: metrics.generation,
         world=world,
-        records=[metrics.flush, *(files.flush for files in rollouts)],
+        records=lambda after: flush_records(
+            folder.metrics, (folder.rollouts, folder.tokens), after
+        ),
     )
     trainer = OnlineTrainer(
         **parts.trainer_kwargs,
-        on_rollout=[metrics.count, trackers.keep, *rollouts],
+        on_rollout=[
+            metrics.count,
+            trackers.keep,
+            *_rollout_files(config, session, world, parts),
+        ],
         callbacks=[interrupt, checkpoints, metrics, progress],
     )
     _silence(trainer)
@@ -125,18 +139,22 @@ def _train(
     return interrupt.exit_code, facts
 
 
-def _rollout_files(config: Config, session: Session, world: World) -> list[RolloutFiles]:
-    """The recorder of rollouts, if one is wanted."""
-    if not config.logging.rollouts:
+def _rollout_files(
+    config: Config, session: Session, world: World, parts: Parts
+) -> list[Callable[[Rollout], None]]:
+    """The recorders of rollouts and of tokens, where they are wanted."""
+    logging, folder = config.logging, session.folder
+    if not logging.rollouts:
         return []
-    return [
-        RolloutFiles(
-            session.folder.rollouts,
-            every=config.logging.every,
-            max_chars=config.logging.max_completion_chars,
-            writes=world.is_first,
-        )
+    every, writes = logging.every, world.is_first
+    recorders: list[Callable[[Rollout], None]] = [
+        RolloutFiles(folder.rollouts, every, logging.max_completion_chars, writes)
     ]
+    if logging.token_samples:
+        recorders.append(
+            TokenFiles(folder.tokens, parts.tokenizer, logging.token_samples, every, writes)
+        )
+    return recorders
 
 
 def _silence(trainer: OnlineTrainer) -> None:
@@ -194,6 +212,19 @@ def _evaluate(
         source = evaluations.provenance(config, str(session.folder.path), model)
         add_evaluation(session.folder, name, {**source, **result})
         reporter.say(f"{name} training: {evaluate.sentence(result)}")
+
+
+def _report(folder: RunFolder, reporter: Reporter) -> None:
+    """Write the report. The run is over and well: nothing that happens here may spoil it."""
+    try:
+        from rlconf.report import write_report
+
+        reporter.say(f"report: {write_report([folder.path], folder.report)}")
+    except Exception as error:
+        reporter.say(
+            f"the report could not be written ({type(error).__name__}: {error}). "
+            f"To try again: rlconf report {folder.path}"
+        )
 
 
 def _show(

@@ -169,13 +169,18 @@ class LoggingSection:
     Attributes:
         rollouts: write every completion with its rewards to `rollouts/*.parquet`.
         every: record each n-th generation batch.
+        token_samples: completions of a recorded generation whose tokens are written to
+            `tokens/*.parquet`, with certainty and advantage. 0: none.
         plots: draw `plots/*.png` at the end.
+        report: write `report.html` at the end.
         max_completion_chars: cut recorded texts. Null: whole.
     """
 
     rollouts: bool = True
     every: int = 1
+    token_samples: int = 8
     plots: bool = True
+    report: bool = True
     max_completion_chars: int | None = None
 
 
