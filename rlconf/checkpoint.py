@@ -9,13 +9,12 @@ it, or that no longer fits it, is passed over on resume.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
-from rlconf.files import write_text
+from rlconf.files import flush, flush_folder, storage, write_text
 
 MARKER = "COMPLETE.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -33,13 +32,19 @@ def seal(folder: Path, **facts: Any) -> None:
     Args:
         folder: a checkpoint in which all processes have finished writing.
         **facts: JSON values to keep beside (step, generation, world size).
+
+    Raises:
+        StorageError: the disk refuses; the folder then has no marker.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
-    for path in files:
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
-    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-    write_text(folder / MARKER, json.dumps({**facts, "files": sizes}, indent=1) + "\n")
+    with storage(folder, "The checkpoint before it is untouched: make room, then resume."):
+        entries = sorted(folder.rglob("*"))
+        files = [path for path in entries if path.is_file() and path.name != MARKER]
+        for path in files:
+            flush(path)
+        for path in (folder, *(path for path in entries if path.is_dir()), folder.parent):
+            flush_folder(path)
+        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+        write_text(folder / MARKER, json.dumps({**facts, "files": sizes}, indent=1) + "\n")
 
 
 def read_marker(folder: Path) -> dict[str, Any]:

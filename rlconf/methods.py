@@ -50,7 +50,6 @@ class Training:
         accuracy_reward: a completion is right where it gives 1 or more.
         max_new_tokens: of a completion in the evaluation.
         notes: sentences for the user.
-        exact_at: whether a resume after this many steps repeats what an uninterrupted run does.
     """
 
     trainer: Trainer
@@ -59,7 +58,6 @@ class Training:
     accuracy_reward: RewardFunction
     max_new_tokens: int
     notes: list[str] = field(default_factory=list)
-    exact_at: Callable[[int], bool] = lambda step: True
 
 
 def make_training(
@@ -106,18 +104,7 @@ def _grpo(
         parts.accuracy_reward,
         max_new_tokens=trainer.args.max_completion_length,
         notes=parts.notes,
-        exact_at=lambda step: at_boundary(step, trainer.args),
     )
-
-
-def at_boundary(step: int, args: Any) -> bool:
-    """Whether the step after `step` begins with a generation batch, so that a resume is exact.
-
-    A batch is used for steps_per_generation * num_iterations micro-batches, and
-    gradient_accumulation_steps of them make an optimiser step.
-    """
-    window = args.steps_per_generation * args.num_iterations
-    return bool(step * args.gradient_accumulation_steps % window == 0)
 
 
 def _sft(

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rlconf.files import write_text
+from rlconf.files import flush, storage, write_text
 from rlconf.metrics_file import read_metrics
 from trainers.rollout import Rollout
 
+RESUME = "Make room or make the folder writable, then resume."
 IS_JSON = {"encoding": "json"}
 """Metadata of a Parquet field whose texts are JSON."""
 
@@ -88,10 +89,17 @@ class Metrics(TrainerCallback):
             "time": round(self._clock(), 3),
             **numbers,
         }
-        with self.path.open("a", encoding="utf-8") as stream:
+        with storage(self.path, RESUME), self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row, allow_nan=False) + "\n")
         for listener in self._listeners:
             listener(row)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Ask for a log call after the last step, which the interval may leave out."""
+        if args.logging_strategy == "steps" and state.global_step >= state.max_steps:
+            control.should_log = True
 
 
 def metric_name(logged: str) -> str:
@@ -193,8 +201,9 @@ def is_due(generation: int, every: int) -> bool:
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a Parquet file so that a reader finds all of it or nothing."""
     draft = path.with_name(f".{path.name}")
-    pq.write_table(table, draft)
-    os.replace(draft, path)
+    with storage(path, RESUME):
+        pq.write_table(table, draft)
+        os.replace(draft, path)
 
 
 def column(values: list[Any], max_chars: int | None = None) -> pa.Array:
@@ -228,3 +237,23 @@ def cut_back_rollouts(folder: Path, generation: int) -> None:
     for path in folder.glob("*.parquet"):
         if path.stem.isdigit() and int(path.stem) > generation:
             path.unlink()
+
+
+def flush_records(metrics: Path, tables: Iterable[Path], after: int) -> None:
+    """Put on the disk what a checkpoint that is about to be sealed relies on.
+
+    Args:
+        metrics: the metrics file.
+        tables: folders of Parquet files.
+        after: only those of later generations.
+    """
+    found = [metrics] if metrics.exists() else []
+    for folder in tables:
+        found += [
+            path
+            for path in folder.glob("*.parquet")
+            if path.stem.isdigit() and int(path.stem) > after
+        ]
+    for path in found:
+        with storage(path, RESUME):
+            flush(path)

@@ -7,6 +7,7 @@ the end of training, 130 after Ctrl-C and 143 after SIGTERM (with a checkpoint t
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,13 @@ from rlconf.interrupt import Interrupt
 from rlconf.launch import World
 from rlconf.methods import Training, make_training
 from rlconf.progress import TrainingProgress
-from rlconf.record import Metrics, RolloutFiles
+from rlconf.record import Metrics, RolloutFiles, flush_records
 from rlconf.saving import Checkpoints
 from rlconf.schema import Config
 from rlconf.session import Session, add_evaluation, begin, read_evaluation
 from rlconf.token_files import TokenFiles
 from rlconf.tracking import Trackers
+from trainers.resume import is_sharded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +72,9 @@ def train(config: Config) -> int:
             raise
         finally:
             if world.is_first:
-                manifest.end(session.folder.manifest, status, **facts)
+                # A full disk must not hide the error that it caused.
+                with contextlib.suppress(OSError):
+                    manifest.end(session.folder.manifest, status, **facts)
             trackers.close(code)
             session.release()
         if world.is_first and config.logging.report:
@@ -88,6 +92,14 @@ def _train(
     folder = session.folder
     metrics = Metrics(folder.metrics, session.generation, listeners=[trackers.log])
     progress, interrupt = TrainingProgress(reporter), Interrupt()
+    checkpoints = Checkpoints(
+        config.checkpoint.keep,
+        generation=lambda: metrics.generation,
+        world=world,
+        records=lambda after: flush_records(
+            folder.metrics, (folder.rollouts, folder.tokens), after
+        ),
+    )
     training = make_training(
         config,
         folder.checkpoints,
@@ -96,12 +108,7 @@ def _train(
             trackers.keep,
             *_rollout_files(config, session, world, tokenizer),
         ],
-        callbacks=[
-            interrupt,
-            Checkpoints(config.checkpoint.keep, generation=lambda: metrics.generation),
-            metrics,
-            progress,
-        ],
+        callbacks=[interrupt, checkpoints, metrics, progress],
     )
     trainer = training.trainer
     _silence(trainer)
@@ -109,12 +116,6 @@ def _train(
         reporter.say(note)
     if world.is_first:
         trackers.open(trainer.args)
-    if not training.exact_at(session.step):
-        reporter.say(
-            f"step {session.step} lies inside a generation batch, which no checkpoint holds: "
-            "training goes on with a fresh one and other numbers than without the interruption."
-        )
-
     if config.evaluate.before and session.step == 0:
         _evaluate(config, "before", training, session, world, reporter)
     began = time.monotonic()
@@ -212,14 +213,6 @@ def _evaluate(
         source = evaluations.provenance(config, str(session.folder.path), model)
         add_evaluation(session.folder, name, {**source, **result})
         reporter.say(f"{name} training: {evaluate.sentence(result)}")
-
-
-def is_sharded(trainer: Trainer) -> bool:
-    """Whether no process holds the whole model (DeepSpeed's ZeRO-3, FSDP)."""
-    if trainer.is_deepspeed_enabled:
-        plugin = trainer.accelerator.state.deepspeed_plugin
-        return bool(plugin.zero_stage == 3)
-    return bool(trainer.is_fsdp_enabled)
 
 
 def _report(folder: RunFolder, reporter: Reporter) -> None:
