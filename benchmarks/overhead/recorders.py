@@ -125,7 +125,7 @@ def main() -> None:
                 "checkpoint.final_model=false",
                 "logging.report=false",
                 "trainer.save_strategy=no",
-                "trainer.per_device_train_batch_size=16",  # a short step: the share is if anything high
+                "trainer.per_device_train_batch_size=16",  # a short step: the share comes out high
                 f"trainer.max_steps={2 * options.pairs + 4}",
                 f"run.root={scratch}",
             ]
