@@ -1,0 +1,361 @@
+"""Run a function on many rows in processes that can be killed, and survive what it does there.
+
+A model under reinforcement learning finds the input that keeps a grader busy for ever: ten
+characters are enough for sympy (`9^{9^{9^9}}`), and neither a thread nor a signal handler can stop
+it. So such a function runs in worker processes: a few for each function, started at the first call,
+without torch and without a copy of the trainer's memory, and kept. The trainer watches the clock.
+
+A row is computed from its own keywords alone, in whichever process is free. A row that ran out of
+memory or ended its process is tried once more in a fresh one, so that what earlier rows left behind
+decides nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import math
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rewards.errors import RewardError
+
+Kind = Literal["timeout", "memory", "crash", "error"]
+KINDS: tuple[Kind, ...] = ("timeout", "memory", "crash", "error")
+
+_SCRIPT = Path(__file__).with_name("_worker.py")
+_START_SECONDS = 120.0  # for the imports, on a busy machine
+_MOST_ROWS, _MOST_BYTES = 32, 1 << 20  # of one message
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a worker calls.
+
+    Attributes:
+        module: where the function was written.
+        function: its name there; of a reward, its registered name.
+        file: of the module, for one that cannot be imported by name (a plug-in); None if there is
+            none.
+        reward: whether it is a registered reward.
+        options: keywords that are the same for every row, as JSON.
+        preload: modules to import before the first row.
+    """
+
+    module: str
+    function: str
+    file: str | None = None
+    reward: bool = False
+    options: str = "{}"
+    preload: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one row, and all of them together, may use.
+
+    Attributes:
+        timeout: seconds on the clock for one row, above 0.
+        memory: bytes that a process may take beyond its imports (Linux; elsewhere no limit).
+        workers: processes, 1 or more.
+    """
+
+    timeout: float
+    memory: int = 4 << 30
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A row without a result.
+
+    Attributes:
+        kind: `timeout`; `memory`; `crash`, the process ended; `error`, an exception.
+        text: what happened, in a few words.
+    """
+
+    kind: Kind
+    text: str
+
+
+Reply = dict[str, Any]
+Outcome = Reply | Failure
+
+_inside = False
+
+
+def inside() -> bool:
+    """Whether this process is a worker, which needs no other to be safe."""
+    return _inside
+
+
+def mark_inside() -> None:
+    """Called by a worker at its start."""
+    global _inside
+    _inside = True
+
+
+def cores() -> int:
+    """Processor cores for each training process of this machine, at least 1."""
+    try:
+        available = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        available = os.cpu_count() or 1
+    ranks = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, available // max(1, int(ranks) if ranks.isdigit() else 1))
+
+
+class Pool:
+    """The worker processes of one target. Safe in any thread; calls wait for each other.
+
+    Args:
+        target: what they call.
+        limits: what they may use.
+        owner: whose they are, for error texts.
+    """
+
+    def __init__(self, target: Target, limits: Limits, owner: str) -> None:
+        self.target, self.limits, self.owner = target, limits, owner
+        self.has_answered = False
+        self._lock = threading.Lock()
+        self._workers: list[_Worker] = []
+
+    def run(self, rows: Sequence[str]) -> list[Outcome]:
+        """Compute every row; equal rows are computed once.
+
+        Args:
+            rows: JSON objects, the keywords of one call each.
+
+        Returns:
+            For each row the worker's reply or a `Failure`, in the order of `rows`.
+
+        Raises:
+            RewardError: the workers cannot start, such as when an import fails.
+        """
+        unique = list(dict.fromkeys(rows))
+        with self._lock:
+            try:
+                outcomes = dict(zip(unique, self._run(unique), strict=True))
+            except BaseException:  # Ctrl-C too: a late reply must not answer the next request
+                self._stop()
+                raise
+        result = [outcomes[row] for row in rows]
+        self.has_answered |= any(not isinstance(outcome, Failure) for outcome in result)
+        return result
+
+    def close(self) -> None:
+        """End all workers; a later `run` starts new ones."""
+        with self._lock:
+            self._stop()
+
+    def _stop(self) -> None:
+        while self._workers:
+            self._workers.pop().kill()
+
+    def _run(self, rows: list[str]) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        waiting, tried_again = deque(range(len(rows))), set[int]()
+        share = math.ceil(len(rows) / (4 * self.limits.workers))
+        self._replace_dead(wanted=min(self.limits.workers, len(rows)))
+        while len(outcomes) < len(rows):
+            for worker in self._workers:
+                if not worker.rows and waiting:
+                    worker.send(_take(waiting, rows, min(share, _MOST_ROWS)), rows)
+            _exchange(self._workers)
+            for place, worker in enumerate(self._workers):
+                for reply in worker.take_replies(self.owner):
+                    if reply.get("failed") == "memory":
+                        worker.failure = Failure("memory", reply["text"])
+                        break
+                    row = worker.rows.popleft()
+                    failed = reply.get("failed")
+                    outcomes[row] = Failure(failed, reply["text"]) if failed else reply
+                failure = worker.overdue(self.owner)
+                if failure is None:
+                    continue
+                row, *rest = worker.rows
+                waiting.extendleft(reversed(rest))
+                worker.kill()
+                fresh = self._workers[place] = _Worker(self.target, self.limits)
+                if failure.kind in ("memory", "crash") and row not in tried_again:
+                    tried_again.add(row)
+                    fresh.send([row], rows)
+                else:
+                    outcomes[row] = failure
+        return [outcomes[row] for row in range(len(rows))]
+
+    def _replace_dead(self, wanted: int) -> None:
+        """Have at least `wanted` living workers."""
+        for worker in [w for w in self._workers if w.process.poll() is not None]:
+            worker.kill()
+            self._workers.remove(worker)
+        while len(self._workers) < wanted:
+            self._workers.append(_Worker(self.target, self.limits))
+
+
+def _take(waiting: deque[int], rows: list[str], most: int) -> list[int]:
+    """The next rows, one at least, not too many nor too long for one message."""
+    taken = [waiting.popleft()]
+    size = len(rows[taken[0]])
+    while waiting and len(taken) < most and size + len(rows[waiting[0]]) <= _MOST_BYTES:
+        taken.append(waiting.popleft())
+        size += len(rows[taken[-1]])
+    return taken
+
+
+class _Worker:
+    """One process with its pipes. `rows` are those sent and not answered, the first at work."""
+
+    def __init__(self, target: Target, limits: Limits) -> None:
+        self.limits = limits
+        self.rows: deque[int] = deque()
+        self.failure: Failure | None = None
+        self.ready = False
+        self.ended = False
+        self.deadline = math.inf
+        self.process = subprocess.Popen(
+            # -P: neither the current folder nor our own, with its math.py, is on the path.
+            [sys.executable, "-P", str(_SCRIPT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # One hash seed, or the order of a set would differ from worker to worker.
+            env={"PYTHONHASHSEED": "0", **os.environ, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C is for the trainer, which finishes its step first
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.input, self.output = self.process.stdin.fileno(), self.process.stdout.fileno()
+        for descriptor in (self.input, self.output):
+            os.set_blocking(descriptor, False)
+        setup = {
+            # Where the trainer finds modules, but not whatever folder it stands in.
+            "path": [*filter(os.path.isabs, sys.path), str(_SCRIPT.parents[1])],
+            "module": target.module,
+            "function": target.function,
+            "file": target.file,
+            "reward": target.reward,
+            "options": json.loads(target.options),
+            "preload": target.preload,
+            "memory": limits.memory,
+        }
+        # ASCII: a lone surrogate or NUL travels escaped.
+        self.outgoing = (json.dumps(setup) + "\n").encode("ascii")
+        self.incoming = b""
+        self.write()  # so that it imports while we do something else
+
+    def send(self, numbers: list[int], rows: list[str]) -> None:
+        """Give it rows to compute."""
+        self.rows.extend(numbers)
+        message = ",".join(rows[number] for number in numbers)
+        self.outgoing += f"[{message}]\n".encode("ascii")
+        seconds = self.limits.timeout if self.ready else _START_SECONDS
+        self.deadline = time.monotonic() + seconds
+
+    def write(self) -> None:
+        """Write what the pipe takes now."""
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            written = os.write(self.input, self.outgoing[:_MOST_BYTES])
+            self.outgoing = self.outgoing[written:]
+
+    def read(self) -> None:
+        """Read what is in the pipe now."""
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self.output, _MOST_BYTES):
+                self.incoming += chunk
+            self.ended = True
+
+    def take_replies(self, owner: str) -> list[Reply]:
+        """The replies that are complete; each gives the next row its whole time."""
+        *lines, self.incoming = self.incoming.split(b"\n")
+        replies = [json.loads(line) for line in lines]
+        if replies:
+            self.deadline = time.monotonic() + self.limits.timeout
+        if replies and not self.ready:
+            first = replies.pop(0)
+            if "refused" in first:
+                raise RewardError(f"{owner} cannot run in a worker process: {first['refused']}")
+            self.ready = True
+        return replies
+
+    def overdue(self, owner: str) -> Failure | None:
+        """Why the row at work will not be answered, or None while it may be."""
+        if not self.rows:
+            return None
+        if self.ended and not self.ready:
+            raise RewardError(
+                f"{owner}: its worker process ended before it was ready (exit status "
+                f"{self.process.wait()}); what it said is above."
+            )
+        if self.failure is not None:
+            return self.failure
+        if self.ended:
+            return Failure("crash", f"it ended its process (exit status {self.process.wait()})")
+        if time.monotonic() < self.deadline:
+            return None
+        if not self.ready:
+            raise RewardError(
+                f"{owner}: its worker process was not ready after {_START_SECONDS:g} s. "
+                "What the module does when it is imported has to be shorter."
+            )
+        return Failure("timeout", f"it took longer than {self.limits.timeout:g} s")
+
+    def kill(self) -> None:
+        """End the process, its watcher and whatever it has started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+
+def _exchange(workers: list[_Worker]) -> None:
+    """Write and read what the pipes take and hold; wait for it until the nearest deadline."""
+    busy = [worker for worker in workers if worker.rows]
+    poll, reads, writes = select.poll(), {}, {}
+    for worker in busy:
+        reads[worker.output] = worker
+        poll.register(worker.output, select.POLLIN)
+        if worker.outgoing:
+            writes[worker.input] = worker
+            poll.register(worker.input, select.POLLOUT)
+    nearest = min(worker.deadline for worker in busy) - time.monotonic()
+    for descriptor, _ in poll.poll(max(0.0, nearest) * 1000 + 1):
+        if descriptor in writes:
+            writes[descriptor].write()
+        else:
+            reads[descriptor].read()
+
+
+_pools: dict[tuple[int, Target, Limits], Pool] = {}
+_pools_lock = threading.Lock()
+
+
+def pool(target: Target, limits: Limits, owner: str) -> Pool:
+    """The pool of this process for a target and limits; made when first asked for."""
+    key = (os.getpid(), target, limits)  # a fork must not share the pipes
+    with _pools_lock:
+        if key not in _pools:
+            _pools[key] = Pool(target, limits, owner)
+        return _pools[key]
+
+
+@atexit.register
+def close_all() -> None:
+    """End every worker of this process; also done when the process ends."""
+    with _pools_lock:
+        mine = [one for (process, *_), one in _pools.items() if process == os.getpid()]
+    for one in mine:
+        one.close()
