@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import json
 import os
 import resource
@@ -23,12 +22,9 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 Call = Callable[..., dict[str, Any]]
-
-LOADED_AS_MAIN = "__rlconf_main__"  # so that `if __name__ == "__main__":` stays shut
 
 
 def main() -> None:
@@ -81,42 +77,17 @@ def die_with_the_trainer(requests: int, replies: int) -> None:
 
 
 def load(setup: dict[str, Any]) -> Call:
-    """Import the module and return a function from the keywords of a row to a reply."""
+    """Import what is to run and return a function from the keywords of a row to a reply."""
     from rewards import workers
 
     workers.mark_inside()
     for name in setup["preload"]:
         importlib.import_module(name)
-    module = import_module(setup["module"], setup["file"])
-    if setup["reward"]:
-        from rewards.isolation import serve
-
-        return serve(setup["function"], setup["options"], setup["file"])
-    function = getattr(module, setup["function"])
+    function = getattr(importlib.import_module(setup["module"]), setup["function"])
+    if setup["makes"]:
+        made: Call = function(**setup["options"])
+        return made
     return lambda **row: {"value": function(**row, **setup["options"])}
-
-
-def import_module(name: str, file: str | None) -> ModuleType:
-    """Import by name if that leads to `file`, else from the file itself, as plug-ins are."""
-    if file is None or found_at(name) == Path(file).resolve():
-        return importlib.import_module(name)
-    name = LOADED_AS_MAIN if name == "__main__" else name
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def found_at(name: str) -> Path | None:
-    """The file that `import name` would run; None if there is none."""
-    try:
-        spec = None if name == "__main__" else importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return None
-    return None if spec is None or spec.origin is None else Path(spec.origin).resolve()
 
 
 def limit_memory(growth: int) -> None:

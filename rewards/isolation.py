@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import json
 import logging
 import math
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rewards.errors import ConfigError, RewardError
 from rewards.options import check_options
-from rewards.values import Values, check_values
+from rewards.values import Values
 from rewards.workers import KINDS, Failure, Limits, Outcome, Reply, Target, cores, pool
 
 if TYPE_CHECKING:
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # What a worker makes itself, or cannot be given: objects of the trainer.
-_LOGGERS = ("log_part", "log_extra", "log_metric")
-_NOT_SENT = frozenset({"trainer_state", "environments", *_LOGGERS})
+LOGGERS = ("log_part", "log_extra", "log_metric")
+_NOT_SENT = frozenset({"trainer_state", "environments", *LOGGERS})
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,16 @@ class Isolation:
         return Limits(self.timeout, int(self.memory_gib * 2**30), count)
 
 
-SETTING_TYPES: dict[str, Any] = {
-    "isolated": bool,
+LIMITS: dict[str, Any] = {
     "timeout": float,
     "memory_gib": float,
     "workers": int,
     "on_failure": float | Literal["none", "stop"],
 }
-"""Settings of `reward.NAME` that are not options of the function, with their types."""
+"""Settings of an isolated reward, with their types."""
+
+SETTING_TYPES: dict[str, Any] = {"isolated": bool, **LIMITS}
+"""Settings of every reward that are not options of its function."""
 
 
 def configured(spec: RewardSpec, given: Mapping[str, Any], owner: str) -> Isolation | None:
@@ -133,9 +134,6 @@ def check_can_be_isolated(spec: RewardSpec, owner: str) -> None:
         )
 
 
-# ---- in the trainer ------------------------------------------------------------------------------
-
-
 def run(
     spec: RewardSpec,
     isolation: Isolation,
@@ -156,9 +154,22 @@ def run(
         RewardError: the worker cannot start, a column cannot be sent, a completion failed and
             `on_failure` is "stop", or every completion of the first call raised an exception.
     """
+    target = _target(spec, isolation, arguments)
+    return score(spec, isolation, target, arguments, count, log_metric)
+
+
+def score(
+    spec: RewardSpec,
+    isolation: Isolation,
+    target: Target,
+    arguments: Mapping[str, Any],
+    count: int,
+    log_metric: Callable[[str, float], None] | None = None,
+) -> Values:
+    """What `run` does, with another target than a registered reward."""
     if not count:
         return []
-    processes = pool(_target(spec, isolation, arguments), isolation.limits, spec.owner)
+    processes = pool(target, isolation.limits, spec.owner)
     untested = not processes.has_answered
     outcomes = processes.run(_rows(spec, arguments, count))
     failures = {row: one for row, one in enumerate(outcomes) if isinstance(one, Failure)}
@@ -176,18 +187,19 @@ def run(
 
 def _target(spec: RewardSpec, isolation: Isolation, arguments: Mapping[str, Any]) -> Target:
     """What the workers call, with the options of this call."""
-    options = {name: arguments[name] for name in spec.options}
-    try:
-        written = json.dumps(options)
-    except (TypeError, ValueError) as error:
-        raise RewardError(f"{spec.owner}: an option cannot be sent to a worker: {error}.") from None
     file = getattr(sys.modules.get(spec.module), "__file__", None)
-    if file is None and spec.module == "__main__":
+    if file is None:
         raise RewardError(
             f"{spec.owner} is isolated and was typed at a prompt: a worker process imports it, so "
             "write it into a file."
         )
-    return Target(spec.module, spec.name, file, True, written, isolation.preload)
+    options = {name: arguments[name] for name in spec.options}
+    asked = {"name": spec.name, "options": options, "module": spec.module, "file": file}
+    try:
+        written = json.dumps(asked)
+    except (TypeError, ValueError) as error:
+        raise RewardError(f"{spec.owner}: an option cannot be sent to a worker: {error}.") from None
+    return Target("rewards._serve", "serve", written, makes=True, preload=isolation.preload)
 
 
 def _rows(spec: RewardSpec, arguments: Mapping[str, Any], count: int) -> list[str]:
@@ -263,7 +275,7 @@ _reported: set[tuple[str, str]] = set()
 def _pass_on(outcomes: Sequence[Outcome], arguments: Mapping[str, Any]) -> None:
     """Give what the workers logged to the loggers of this call, one value per completion."""
     replies: list[Reply] = [{} if isinstance(one, Failure) else one for one in outcomes]
-    for logger in _LOGGERS:
+    for logger in LOGGERS:
         logged = [reply.get(logger, {}) for reply in replies]
         for name in dict.fromkeys(name for row in logged for name in row):
             values = [row.get(name) for row in logged]
@@ -292,48 +304,3 @@ def _in_a_thread(function: RewardFunction) -> Any:
         return await asyncio.to_thread(function, *args, **kwargs)
 
     return call
-
-
-# ---- in a worker ---------------------------------------------------------------------------------
-
-
-def serve(name: str, options: Mapping[str, Any], file: str | None) -> Callable[..., Reply]:
-    """A function from the keywords of one completion to its reply; called by `_worker.py`.
-
-    Raises:
-        LookupError: importing the module has not registered the reward.
-    """
-    from rewards.function import REWARDS
-
-    if name not in REWARDS:
-        raise LookupError(
-            f"importing {file} does not register the reward {name!r}; expected it at the top level "
-            "of the file, not inside a function or below `if __name__ == '__main__'`"
-        )
-    bound: Any = REWARDS.get(name).bind(**options)
-    spec, function = bound.spec, bound.__wrapped__
-    wanted = inspect.signature(function).parameters
-
-    def call(**row: Any) -> Reply:
-        reply: Reply = {logger: {} for logger in _LOGGERS if logger in wanted}
-        loggers = {logger: _collector(spec, logger, reply) for logger in reply}
-        value = function(**row, **spec.options, **loggers)
-        if inspect.iscoroutine(value):
-            value = asyncio.run(value)
-        (reply["value"],) = check_values(spec.owner, value, 1, spec.range)
-        return reply
-
-    return call
-
-
-def _collector(spec: RewardSpec, logger: str, reply: Reply) -> Callable[[str, Any], None]:
-    """A logger that keeps the one value of this row."""
-
-    def keep(name: str, value: Any) -> None:
-        if logger == "log_part":
-            (value,) = check_values(f"{spec.owner}, part {name!r}", value, 1)
-        elif logger == "log_extra":
-            (value,) = value
-        reply[logger][name] = value
-
-    return keep

@@ -44,20 +44,18 @@ class Target:
     """What a worker calls.
 
     Attributes:
-        module: where the function was written.
-        function: its name there; of a reward, its registered name.
-        file: of the module, for one that cannot be imported by name (a plug-in); None if there is
-            none.
-        reward: whether it is a registered reward.
-        options: keywords that are the same for every row, as JSON.
-        preload: modules to import before the first row.
+        module: by its importable name.
+        function: its name there.
+        options: more keywords, the same for every row, as JSON.
+        makes: the function is called once, with the options alone, and returns what is called with
+            each row: from the row's keywords to a reply, a dictionary with `value`.
+        preload: modules to import first.
     """
 
     module: str
     function: str
-    file: str | None = None
-    reward: bool = False
     options: str = "{}"
+    makes: bool = False
     preload: tuple[str, ...] = ()
 
 
@@ -243,9 +241,8 @@ class _Worker:
             "path": [*filter(os.path.isabs, sys.path), str(_SCRIPT.parents[1])],
             "module": target.module,
             "function": target.function,
-            "file": target.file,
-            "reward": target.reward,
             "options": json.loads(target.options),
+            "makes": target.makes,
             "preload": target.preload,
             "memory": limits.memory,
         }

@@ -64,16 +64,23 @@ def work(do, value=0):
 """
 
 
+def put_on_the_path(patch: pytest.MonkeyPatch, folder: Path, **modules: str) -> None:
+    """Write modules where this process, and so its workers, find them."""
+    folder.mkdir()
+    for name, source in modules.items():
+        (folder / f"{name}.py").write_text(source)
+    patch.syspath_prepend(folder)
+
+
 @pytest.fixture
 def make_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Pool]]:
     (tmp_path / "json.py").write_text("raise SystemExit('a file of the user hides a module')")
     monkeypatch.chdir(tmp_path)
-    file = tmp_path / "functions.py"
-    file.write_text(SOURCE)
+    put_on_the_path(monkeypatch, tmp_path / "modules", functions=SOURCE)
     made: list[Pool] = []
 
     def make(timeout: float = 20.0, count: int = 1, memory: int = 1 << 30) -> Pool:
-        target = Target("functions", "work", str(file))
+        target = Target("functions", "work")
         made.append(Pool(target, Limits(timeout, memory, count), "the test"))
         return made[-1]
 
@@ -228,18 +235,18 @@ def test_an_interrupted_call_is_not_answered_later(
     ],
 )
 def test_a_file_that_cannot_be_imported_stops_the_run(
-    tmp_path: Path, source: str, text: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, text: str
 ) -> None:
-    (tmp_path / "broken.py").write_text(source)
-    pool = Pool(Target("broken", "work", str(tmp_path / "broken.py")), Limits(1.0), "reward 'x'")
+    put_on_the_path(monkeypatch, tmp_path / "modules", broken=source)
+    pool = Pool(Target("broken", "work"), Limits(1.0), "reward 'x'")
     with pytest.raises(RewardError, match=f"^reward 'x'.*{text}"):
         pool.run(["{}"])
 
 
 def test_an_import_without_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "endless.py").write_text("import time; time.sleep(600)")
+    put_on_the_path(monkeypatch, tmp_path / "modules", endless="import time; time.sleep(600)")
     monkeypatch.setattr(workers, "_START_SECONDS", 1.0)
-    pool = Pool(Target("endless", "work", str(tmp_path / "endless.py")), Limits(1.0), "the test")
+    pool = Pool(Target("endless", "work"), Limits(1.0), "the test")
     with pytest.raises(RewardError, match="not ready after 1 s"):
         pool.run(["{}"])
 
@@ -255,7 +262,8 @@ def test_closing_ends_a_worker_and_what_it_started(make_pool: Callable[..., Pool
 TRAINER = """
 import json, os, sys, threading, time
 from rewards import workers
-target = workers.Target("functions", "work", sys.argv[1])
+sys.path.append(sys.argv[1])
+target = workers.Target("functions", "work")
 pool = workers.pool(target, workers.Limits(600.0), "the test")
 for row in ("pid", "child"):
     print(pool.run([json.dumps({"do": row})])[0]["value"], flush=True)
@@ -270,10 +278,9 @@ sys.stdin.read()
 
 @pytest.mark.parametrize("state", ["idle", "busy"])
 def test_no_worker_outlives_a_trainer_that_was_killed(tmp_path: Path, state: str) -> None:
-    file = tmp_path / "functions.py"
-    file.write_text(SOURCE)
+    (tmp_path / "functions.py").write_text(SOURCE)
     trainer = subprocess.Popen(
-        [sys.executable, "-c", TRAINER, str(file), state],
+        [sys.executable, "-c", TRAINER, str(tmp_path), state],
         cwd=Path(workers.__file__).parents[1],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -288,9 +295,8 @@ def test_no_worker_outlives_a_trainer_that_was_killed(tmp_path: Path, state: str
     assert gone(child)
 
 
-def test_a_fork_has_workers_of_its_own(tmp_path: Path) -> None:
-    (tmp_path / "functions.py").write_text(SOURCE)
-    target = Target("functions", "work", str(tmp_path / "functions.py"))
+def test_a_fork_has_workers_of_its_own() -> None:
+    target = Target("math", "sqrt")
     here = workers.pool(target, Limits(20.0), "the test")
     assert workers.pool(target, Limits(20.0), "the test") is here
     assert workers.pool(target, Limits(10.0), "the test") is not here
