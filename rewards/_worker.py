@@ -1,12 +1,13 @@
-"""The process in which isolated functions run: `python -P _worker.py`.
+"""The process in which isolated functions run: `python -P _worker.py [cold]`.
 
-Started and watched by `rewards.workers`, and imported by nobody.
+Started and watched by `rewards.workers`, and imported by nobody. Lines of JSON on the standard
+input: first what to run, then lists of rows. Lines of JSON back: one when ready, then one for each
+row, as soon as it is done.
 
-Lines of JSON on the standard input: first what to run, then lists of rows. Lines of JSON back: one
-when ready, then one for each row, as soon as it is done.
-
-Nothing here bounds the time: the trainer holds the clock and ends the process, because a power of
-two gigantic integers can be interrupted by nothing else.
+This process imports and then only watches; a fork of it does the work. So a worker that had to be
+killed is replaced in milliseconds, without importing sympy anew, and somebody who cannot be kept
+busy is there to end everything when the trainer is gone: a thread of the worker could not, since
+whoever computes `9**9**9` holds the interpreter. Nothing here bounds the time; the trainer does.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import resource
 import select
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -28,27 +30,92 @@ Call = Callable[..., dict[str, Any]]
 
 
 def main() -> None:
-    """Load what the first line asks for, then answer rows until there are no more."""
+    """Import, then keep one fork at work until the trainer hangs up."""
+    cold = sys.argv[1:] == ["cold"]
+    # Unbuffered: what follows the first line is for the forks.
+    setup_line = os.environ.pop("RLCONF_WORKER") if cold else read_line(0)
+    setup = json.loads(setup_line)
+    sys.path[:] = setup["path"]
     requests, replies = take_pipes()
-    die_with_the_trainer(requests, replies)
-    with open(requests, encoding="ascii") as lines, open(replies, "w", encoding="ascii") as out:
+    call = None if cold else load_or_refuse(setup, replies)
+    if not cold and more_than_one_thread():
+        # A fork would inherit their locks and not the threads: let each fork import for itself.
+        os.dup2(requests, 0)
+        os.dup2(replies, 1)
+        environment = {**os.environ, "RLCONF_WORKER": setup_line}
+        os.execve(sys.executable, [sys.executable, "-P", __file__, "cold"], environment)
+    ended = None
+    while True:
+        alive, life = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.setpgid(0, 0)  # so that what a reward starts ends with it
+            os.close(alive)
+            work(setup, call, requests, replies, life, ended)
+            os._exit(0)
+        with contextlib.suppress(OSError):
+            os.setpgid(child, child)
+        os.close(life)
+        was_ready = watch(requests, alive, child)
+        os.close(alive)
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if not was_ready:
+            sys.exit(ended)
 
-        def say(reply: dict[str, Any]) -> None:
-            out.write(json.dumps(reply) + "\n")
-            out.flush()
 
-        setup = json.loads(lines.readline())
-        sys.path[:] = setup["path"]
-        try:
-            call = load(setup)
-        except (Exception, SystemExit) as error:
-            say({"refused": describe(error)})
-            return
-        limit_memory(setup["memory"])
-        say({"ready": True})
+def watch(requests: int, alive: int, child: int) -> bool:
+    """Wait for the end of the fork, or of the trainer, which ends both; return if it got ready."""
+    was_ready = False
+    poll = select.poll()
+    poll.register(requests, 0)  # no data, only the hang-up
+    poll.register(alive, select.POLLIN)
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor == requests:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(child, signal.SIGKILL)
+                os._exit(0)
+            if not os.read(alive, 1):
+                return was_ready
+            was_ready = True
+
+
+def work(
+    setup: dict[str, Any],
+    call: Call | None,
+    requests: int,
+    replies: int,
+    life: int,
+    ended: int | None,
+) -> None:
+    """Answer rows until there are no more."""
+    if call is None:
+        call = load_or_refuse(setup, replies)
+    limit_memory(setup["memory"])
+    os.write(life, b"+")
+    # The empty line ends what a killed predecessor may have left unfinished.
+    say(replies, {"ready": os.getpid(), "ended": ended}, before="\n")
+    with open(requests, encoding="ascii", closefd=False) as lines:
         for line in lines:
-            for row in json.loads(line):
-                say(answer(call, row))
+            rows = json.loads(line)
+            say(replies, {"taken": len(rows)})
+            for row in rows:
+                say(replies, answer(call, row))
+
+
+def read_line(descriptor: int) -> str:
+    """One line, and not a byte beyond it."""
+    line = bytearray()
+    while (byte := os.read(descriptor, 1)) not in (b"", b"\n"):
+        line += byte
+    return line.decode("ascii")
+
+
+def say(replies: int, reply: dict[str, Any], before: str = "") -> None:
+    """Write one line."""
+    data = f"{before}{json.dumps(reply)}\n".encode("ascii")
+    while data:
+        data = data[os.write(replies, data) :]
 
 
 def take_pipes() -> tuple[int, int]:
@@ -60,20 +127,20 @@ def take_pipes() -> tuple[int, int]:
     return requests, replies
 
 
-def die_with_the_trainer(requests: int, replies: int) -> None:
-    """Fork a watcher that kills this process group once the trainer's end of the pipe is closed.
+def more_than_one_thread() -> bool:
+    """Whether the imports have started threads, of Python or of a library."""
+    with contextlib.suppress(OSError):
+        return len(os.listdir("/proc/self/task")) > 1
+    return threading.active_count() > 1
 
-    A thread would not do: whoever computes `9**9**9` holds the interpreter. The fork comes before
-    anything is imported and before there are threads.
-    """
-    if os.fork() > 0:
-        return
-    for descriptor in (0, 1, 2, replies):  # the trainer must see when the worker closes its end
-        os.close(descriptor)
-    poll = select.poll()
-    poll.register(requests, 0)  # no data, only the hang-up
-    poll.poll()
-    os.killpg(0, signal.SIGKILL)
+
+def load_or_refuse(setup: dict[str, Any], replies: int) -> Call:
+    """`load`, or tell the trainer why not and end."""
+    try:
+        return load(setup)
+    except (Exception, SystemExit) as error:
+        say(replies, {"refused": describe(error)})
+        os._exit(1)
 
 
 def load(setup: dict[str, Any]) -> Call:

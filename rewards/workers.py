@@ -5,6 +5,9 @@ characters are enough for sympy (`9^{9^{9^9}}`), and neither a thread nor a sign
 it. So such a function runs in worker processes: a few for each function, started at the first call,
 without torch and without a copy of the trainer's memory, and kept. The trainer watches the clock.
 
+A killed worker is replaced by a new fork of a process that has done the imports and nothing else
+(`_worker.py`), which also ends the worker when the trainer is gone.
+
 A row is computed from its own keywords alone, in whichever process is free. A row that ran out of
 memory or ended its process is tried once more in a fresh one, so that what earlier rows left behind
 decides nothing.
@@ -24,7 +27,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -173,22 +176,19 @@ class Pool:
             _exchange(self._workers)
             for place, worker in enumerate(self._workers):
                 for reply in worker.take_replies(self.owner):
-                    if reply.get("failed") == "memory":
-                        worker.failure = Failure("memory", reply["text"])
-                        break
                     row = worker.rows.popleft()
                     failed = reply.get("failed")
                     outcomes[row] = Failure(failed, reply["text"]) if failed else reply
-                failure = worker.overdue(self.owner)
+                failure = worker.failure(self.owner)
                 if failure is None:
                     continue
                 row, *rest = worker.rows
                 waiting.extendleft(reversed(rest))
-                worker.kill()
-                fresh = self._workers[place] = _Worker(self.target, self.limits)
+                if not worker.renew():
+                    worker = self._workers[place] = _Worker(self.target, self.limits)
                 if failure.kind in ("memory", "crash") and row not in tried_again:
                     tried_again.add(row)
-                    fresh.send([row], rows)
+                    worker.send([row], rows)
                 else:
                     outcomes[row] = failure
         return [outcomes[row] for row in range(len(rows))]
@@ -213,13 +213,23 @@ def _take(waiting: deque[int], rows: list[str], most: int) -> list[int]:
 
 
 class _Worker:
-    """One process with its pipes. `rows` are those sent and not answered, the first at work."""
+    """One process that imports and watches, its fork at work, and their pipes.
+
+    Attributes:
+        rows: those sent and not answered, the first at work.
+        child: the fork; None until it is ready.
+        taken: whether the fork has read the whole last message.
+        broken: what happened to the row at work, if the fork said so.
+        ended: whether all of it is gone.
+        deadline: when the row at work, or what comes before it, has taken too long.
+    """
 
     def __init__(self, target: Target, limits: Limits) -> None:
         self.limits = limits
         self.rows: deque[int] = deque()
-        self.failure: Failure | None = None
-        self.ready = False
+        self.child: int | None = None
+        self.taken = True
+        self.broken: Failure | None = None
         self.ended = False
         self.deadline = math.inf
         self.process = subprocess.Popen(
@@ -234,8 +244,6 @@ class _Worker:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.input, self.output = self.process.stdin.fileno(), self.process.stdout.fileno()
-        for descriptor in (self.input, self.output):
-            os.set_blocking(descriptor, False)
         setup = {
             # Where the trainer finds modules, but not whatever folder it stands in.
             "path": [*filter(os.path.isabs, sys.path), str(_SCRIPT.parents[1])],
@@ -246,18 +254,21 @@ class _Worker:
             "preload": target.preload,
             "memory": limits.memory,
         }
-        # ASCII: a lone surrogate or NUL travels escaped.
-        self.outgoing = (json.dumps(setup) + "\n").encode("ascii")
-        self.incoming = b""
-        self.write()  # so that it imports while we do something else
+        with contextlib.suppress(BrokenPipeError):  # then `ended` tells
+            self.process.stdin.write((json.dumps(setup) + "\n").encode("ascii"))
+            self.process.stdin.flush()
+        for descriptor in (self.input, self.output):
+            os.set_blocking(descriptor, False)
+        self.outgoing = self.incoming = b""
 
     def send(self, numbers: list[int], rows: list[str]) -> None:
         """Give it rows to compute."""
         self.rows.extend(numbers)
+        self.taken = False
+        # ASCII: a lone surrogate or NUL travels escaped.
         message = ",".join(rows[number] for number in numbers)
         self.outgoing += f"[{message}]\n".encode("ascii")
-        seconds = self.limits.timeout if self.ready else _START_SECONDS
-        self.deadline = time.monotonic() + seconds
+        self.deadline = time.monotonic() + _START_SECONDS
 
     def write(self) -> None:
         """Write what the pipe takes now."""
@@ -272,50 +283,78 @@ class _Worker:
                 self.incoming += chunk
             self.ended = True
 
-    def take_replies(self, owner: str) -> list[Reply]:
+    def take_replies(self, owner: str) -> Iterator[Reply]:
         """The replies that are complete; each gives the next row its whole time."""
         *lines, self.incoming = self.incoming.split(b"\n")
-        replies = [json.loads(line) for line in lines]
-        if replies:
-            self.deadline = time.monotonic() + self.limits.timeout
-        if replies and not self.ready:
-            first = replies.pop(0)
-            if "refused" in first:
-                raise RewardError(f"{owner} cannot run in a worker process: {first['refused']}")
-            self.ready = True
-        return replies
+        for line in lines:
+            if line.startswith(b'{"refused"'):
+                refused = json.loads(line)["refused"]
+                raise RewardError(f"{owner} cannot run in a worker process: {refused}")
+            if line.startswith(b'{"ready"'):
+                ready = json.loads(line)
+                if self.child is not None:  # its predecessor ended by itself
+                    text = f"it ended its process (exit status {ready['ended']})"
+                    self.broken = Failure("crash", text)
+                self.child = ready["ready"]
+            elif line and self.child is not None and self.broken is None:  # else of a former fork
+                reply = json.loads(line)
+                self.deadline = time.monotonic() + self.limits.timeout
+                if "taken" in reply:
+                    self.taken = True
+                elif reply.get("failed") == "memory":
+                    self.broken = Failure("memory", reply["text"])
+                else:
+                    yield reply
 
-    def overdue(self, owner: str) -> Failure | None:
+    def failure(self, owner: str) -> Failure | None:
         """Why the row at work will not be answered, or None while it may be."""
         if not self.rows:
+            self.broken = None
             return None
-        if self.ended and not self.ready:
+        if self.broken is not None:
+            return self.broken
+        late = time.monotonic() >= self.deadline
+        if self.child is None and (self.ended or late):
+            how = f"ended (exit status {self.process.wait()})" if self.ended else "was not ready"
             raise RewardError(
-                f"{owner}: its worker process ended before it was ready (exit status "
-                f"{self.process.wait()}); what it said is above."
+                f"{owner}: its worker process {how} after the first {_START_SECONDS:g} s at most, "
+                "in which it imports its module; what it said is above."
             )
-        if self.failure is not None:
-            return self.failure
         if self.ended:
-            return Failure("crash", f"it ended its process (exit status {self.process.wait()})")
-        if time.monotonic() < self.deadline:
-            return None
-        if not self.ready:
-            raise RewardError(
-                f"{owner}: its worker process was not ready after {_START_SECONDS:g} s. "
-                "What the module does when it is imported has to be shorter."
-            )
-        return Failure("timeout", f"it took longer than {self.limits.timeout:g} s")
+            return Failure("crash", f"its processes ended (exit status {self.process.wait()})")
+        return (
+            Failure("timeout", f"it took longer than {self.limits.timeout:g} s") if late else None
+        )
+
+    def renew(self) -> bool:
+        """Let a new fork replace the one at work; False if all of it is gone, or now is."""
+        self.rows.clear()
+        if self.ended or not self.taken:  # half a message in the pipe would confuse the next
+            self.kill()
+            return False
+        if self.broken is None or self.broken.kind == "memory":
+            self._kill_child()
+        self.broken = None
+        return True
+
+    def _kill_child(self) -> None:
+        if self.child is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.child, signal.SIGKILL)
+        self.child, self.incoming = None, b""
 
     def kill(self) -> None:
-        """End the process, its watcher and whatever it has started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        """End both processes and whatever a reward has started."""
+        self._kill_child()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+        try:
+            self.process.wait(timeout=1.0)  # it ends its fork when we hang up
+        except subprocess.TimeoutExpired:  # still importing
+            self.process.kill()
+            self.process.wait()
 
 
 def _exchange(workers: list[_Worker]) -> None:
@@ -325,7 +364,8 @@ def _exchange(workers: list[_Worker]) -> None:
     for worker in busy:
         reads[worker.output] = worker
         poll.register(worker.output, select.POLLIN)
-        if worker.outgoing:
+        # Not before the fork is ready: one that is about to be killed might still read it.
+        if worker.outgoing and worker.child is not None:
             writes[worker.input] = worker
             poll.register(worker.input, select.POLLOUT)
     nearest = min(worker.deadline for worker in busy) - time.monotonic()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rewards import RewardSpec
+from rewards.equality import PRELOAD
 from rewards.errors import ConfigError
 from rewards.isolation import LIMITS, Isolation, score
 from rewards.values import Values
@@ -191,7 +192,7 @@ def _isolation(options: Mapping[str, Any]) -> Isolation:
     """Limits, and what a failure is worth: as much as a wrong answer."""
     worst = options.get("min_value_wrong", 0.0)
     given = {key: options[key] for key in LIMITS if key in options}
-    preload = ("trl.rewards.accuracy_rewards",)
+    preload = (*PRELOAD, "trl.rewards.accuracy_rewards")
     return replace(Isolation(on_failure=worst, preload=preload), **given)
 
 

@@ -231,7 +231,7 @@ def test_an_interrupted_call_is_not_answered_later(
         ("1 +", "SyntaxError"),
         ("raise SystemExit(1)", "SystemExit"),
         ("", "AttributeError"),
-        ("import os; os._exit(7)", r"ended before it was ready \(exit status 7\)"),
+        ("import os; os._exit(7)", r"worker process ended \(exit status 7\)"),
     ],
 )
 def test_a_file_that_cannot_be_imported_stops_the_run(
@@ -247,7 +247,7 @@ def test_an_import_without_end_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     put_on_the_path(monkeypatch, tmp_path / "modules", endless="import time; time.sleep(600)")
     monkeypatch.setattr(workers, "_START_SECONDS", 1.0)
     pool = Pool(Target("endless", "work"), Limits(1.0), "the test")
-    with pytest.raises(RewardError, match="not ready after 1 s"):
+    with pytest.raises(RewardError, match="was not ready after the first 1 s"):
         pool.run(["{}"])
 
 
