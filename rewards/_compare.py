@@ -28,6 +28,14 @@ def _read(text: str) -> tuple[object, ...]:
     return tuple(parse(f"${text}$", parsing_timeout=None)) if text else ()
 
 
-# What math-verify builds at its first call, a second's work, belongs to the imports: the process
-# that imports this is forked for each worker, and none should lose it from its first completion.
-compare(r"\frac{1}{2}", "0.5")
+# What sympy and the parser build at first use, a second's work, belongs to the imports: the process
+# that imports this is forked for each worker, and no worker should spend its first answer on it.
+for _gold, _answer in (
+    (r"\frac{1}{2}", "0.5"),
+    ("7", "nan"),
+    ("x^2+1", r"\sqrt{x}"),
+    (r"\{1,2\}", "(1,2)"),
+    ("x>1", "x=2"),
+    (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\infty"),
+):
+    compare(_gold, _answer)

@@ -74,8 +74,10 @@ def test_the_corpus_earns_nothing_and_takes_no_time(
 @pytest.mark.parametrize("name", NAMES)
 def test_every_variant_has_defined_values_too(name: str, tally: Counter[str]) -> None:
     texts = [*hostile.LONG.values(), *(f"<answer>{text}</answer>" for text in hostile.SHORT)]
+    if rewards.spec(name).isolation is not None:
+        texts = texts[::8]  # many of them last until they are stopped
     for options in hostile.variants(name)[1:]:
-        score(name, texts[::3] if rewards.spec(name).isolation else texts, **options)
+        score(name, texts, **options)
         tally[name] += len(texts)
 
 
@@ -84,7 +86,7 @@ def test_whatever_hypothesis_finds(name: str, tally: Counter[str]) -> None:
     isolated = rewards.spec(name).isolation is not None
 
     @settings(
-        max_examples=20 if isolated else 200,
+        max_examples=20 if isolated else 100,
         deadline=None,
         derandomize=True,
         database=None,
