@@ -12,10 +12,10 @@ import json
 
 from rewards import workers
 
-PRELOAD = ("rewards._compare",)
+PRELOAD = ("rewards._math",)
 """What a reward that compares values names in its `Isolation`, so that it is ready at the start."""
 
-_COMPARE = workers.Target("rewards._compare", "compare")
+_COMPARE = workers.Target("rewards._math", "compare")
 
 
 @functools.lru_cache(maxsize=16384)
@@ -38,7 +38,7 @@ def same_value(gold: str, answer: str, timeout: float = 5.0) -> bool | None:
         RewardError: math-verify does not start.
     """
     if workers.inside():
-        from rewards._compare import compare
+        from rewards._math import compare
 
         return compare(gold, answer)
     pool = workers.pool(_COMPARE, workers.Limits(timeout), "math-verify")

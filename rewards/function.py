@@ -18,7 +18,7 @@ from rewards.conversation import completion_messages, completion_text
 from rewards.errors import ConfigError, RewardError
 from rewards.isolation import SETTING_TYPES, Isolation
 from rewards.options import check_options
-from rewards.registry import Registry, place_of
+from rewards.registry import Registry, file_of, place_of
 from rewards.values import Values, check_values
 
 # What TRL 1.16 passes to every reward function beside the columns of the data set.
@@ -228,7 +228,7 @@ class _Caller:
                 "whole reward counts beside others. Give the option another name."
             )
         hints = _hints(function)
-        module, _, file = place_of(function).partition(" ")
+        place = place_of(function)
         return cls(
             function=function,
             spec=RewardSpec(
@@ -238,8 +238,8 @@ class _Caller:
                 signals=tuple(signals),
                 options=MappingProxyType(options),
                 option_types=MappingProxyType({key: hints.get(key, Any) for key in options}),
-                module=module,
-                file=file.strip("()") or module,
+                module=place.partition(" ")[0],
+                file=file_of(place),
                 doc=inspect.getdoc(function) or "",
                 required=tuple(p.name for p in plain if p.default is p.empty),
                 isolation=None,

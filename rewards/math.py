@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from rewards.answers import Locator, extract
+from rewards.answers import Locator, check_pattern, extract
 from rewards.equality import PRELOAD, same_value
 from rewards.errors import ConfigError
 from rewards.function import reward
 from rewards.isolation import Isolation
 
 
-def _check_length(max_length: int, **_: Any) -> None:
+def _check_options(how: Locator, pattern: str | None, max_length: int, **_: Any) -> None:
+    check_pattern(how, pattern)
     if max_length < 1:
         raise ConfigError(f"reward 'math': max_length={max_length}; expected 1 or more.")
 
@@ -19,13 +20,14 @@ def _check_length(max_length: int, **_: Any) -> None:
 @reward(
     "math",
     range=(0.0, 1.0),
-    check=_check_length,
+    check=_check_options,
     isolated=Isolation(timeout=5.0, on_failure=0.0, preload=PRELOAD),
 )
 def math_value(
     completions: list[str],
     answer: list[Any],
     how: Locator = "boxed",
+    pattern: str | None = None,
     max_length: int = 1000,
 ) -> list[float | None]:
     r"""1 where the answer found in the completion equals the gold answer in value, else 0.
@@ -40,6 +42,7 @@ def math_value(
             whole solution). A row whose gold math-verify cannot read as an expression cannot be
             scored: None, whatever the completion says; so is one whose gold is None.
         how: where to look; see `rewards.answers`.
+        pattern: the regular expression of `how=regex`.
         max_length: a longer answer, in characters, is wrong unread.
 
     Returns:
@@ -50,7 +53,7 @@ def math_value(
     """
     values: list[float | None] = []
     for text, gold in zip(completions, answer, strict=True):
-        found = extract(text, how)
+        found = extract(text, how, pattern)
         if found is None or len(found) > max_length:
             found = ""  # not an expression, so right for no gold; the gold is still looked at
         verdict = None if gold is None else same_value(_bare(str(gold)), _bare(found))

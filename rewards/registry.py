@@ -49,6 +49,12 @@ def place_of(value: object) -> str:
     return f"{module} ({file}:{line})"
 
 
+def file_of(place: str) -> str:
+    """The `file:line` of a place, or its module where there is no file."""
+    module, _, file = place.partition(" ")
+    return file.strip("()") or module
+
+
 class Registry(Generic[T]):
     """Things of one kind by name.
 
@@ -84,8 +90,8 @@ class Registry(Generic[T]):
         taken_by = self._places.get(name)
         if taken_by is not None and taken_by != place:
             raise ConfigError(
-                f"Two definitions of the {self.kind} {name!r}: one in {taken_by}, one in {place}. "
-                "Give one of them another name."
+                f"Two definitions of the {self.kind} {name!r}: one in {file_of(taken_by)}, one in "
+                f"{file_of(place)}. Give one of them another name."
             )
         self._values[name] = value
         self._places[name] = place

@@ -238,7 +238,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # One hash seed, or the order of a set would differ from worker to worker.
-            env={"PYTHONHASHSEED": "0", **os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"},
             start_new_session=True,  # Ctrl-C is for the trainer, which finishes its step first
         )
         assert self.process.stdin is not None

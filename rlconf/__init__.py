@@ -4,6 +4,7 @@ Import from here, not from the rooms:
 
     from rlconf import OnlineTrainer, UCASTrainer      # trl.GRPOTrainer's constructor, and parts
     from rlconf import reward, shaper, task            # decorators: register your own by name
+    from rlconf import ShaperBatch, Signals, Task      # what those are given or give back
 
 Every name is imported on first use, so that `import rlconf` stays below 0.3 s and loads no torch.
 """
@@ -12,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from data.tasks import task
+    from data.tasks import Task, task
     from rewards import reward
     from rewards.errors import (
         CheckpointError,
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
         TopologyError,
     )
     from trainers import OnlineTrainer, UCASTrainer
-    from trainers.shapers import shaper
+    from trainers.shapers import ShaperBatch, shaper
+    from trainers.signals import Signals
 
 __version__ = "0.1.0.dev0"
 
@@ -32,6 +34,9 @@ __all__ = [
     "OnlineTrainer",
     "RewardError",
     "RlconfError",
+    "ShaperBatch",
+    "Signals",
+    "Task",
     "TopologyError",
     "UCASTrainer",
     "reward",
@@ -45,6 +50,9 @@ _HOME = {
     "OnlineTrainer": "trainers",
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",
+    "ShaperBatch": "trainers.shapers",
+    "Signals": "trainers.signals",
+    "Task": "data.tasks",
     "TopologyError": "rewards.errors",
     "UCASTrainer": "trainers",
     "reward": "rewards",

@@ -7,7 +7,7 @@ before weights are loaded.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf import foreign
-from rlconf.check import check_columns, reward_options
+from rlconf.check import check_columns, options_under_guard, reward_needs
 from rlconf.problems import raise_all
 from rlconf.schema import Config, PeftSection
 
@@ -35,7 +35,11 @@ __all__ = [
     "build_model",
     "build_reward",
     "build_task",
+    "build_tokenizer",
+    "check_enough",
+    "prompt_lengths",
     "reward_weights",
+    "short_enough",
 ]
 
 RewardFunction = Callable[..., list[float | None]]
@@ -57,6 +61,7 @@ class Parts:
         dev: TRL's evaluation set, or None when TRL does not evaluate.
         shapers: in the order in which they are applied.
         peft_config: of the adapter, or None.
+        notes: what the user should know of the rows, a sentence each.
     """
 
     task: Task
@@ -69,6 +74,13 @@ class Parts:
     dev: Dataset | None = None
     shapers: list[Shaper] = field(default_factory=list)
     peft_config: LoraConfig | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def recorded_columns(self) -> list[str]:
+        """Columns of the data set kept with the rollouts: what their rewards need, and the id."""
+        needed = dict.fromkeys(name for one in self.rewards for name in reward_needs(one.__name__))
+        return [name for name in (*needed, "id") if name in self.train.column_names]
 
     @property
     def trainer_kwargs(self) -> dict[str, Any]:
@@ -84,6 +96,7 @@ class Parts:
             "eval_dataset": self.dev,
             "peft_config": self.peft_config,
             "shapers": self.shapers,
+            "rollout_data": self.recorded_columns,
             "accuracy_reward": accuracy if accuracy in names else None,
         }
 
@@ -105,8 +118,9 @@ def build(config: Config, output_dir: str | Path) -> Parts:
     rewards = overlapped([build_reward(config, name) for name in weights])
     arguments = build_grpo_config(config, task, list(weights.values()), output_dir)
     model, tokenizer = build_model(config, task)
-    rows = _short_enough(task.train, tokenizer, config.model.max_prompt_tokens)
-    _check_enough(rows, arguments)
+    rows, dropped = short_enough(task.train, tokenizer, config)
+    prompts = math.ceil(arguments.generation_batch_size / arguments.num_generations)
+    check_enough(rows, prompts, dropped)
     return Parts(
         task=task,
         model=model,
@@ -118,6 +132,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
         dev=_dataset(task.dev) if arguments.eval_strategy != "no" else None,
         shapers=_build_shapers(config),
         peft_config=None if config.peft is None else _build_peft(config.peft),
+        notes=[*task.notes, *dropped],
     )
 
 
@@ -140,7 +155,7 @@ def build_reward(config: Config, name: str) -> RewardFunction:
     """The reward function with the options of its section, if it has one, and under the guard."""
     import rewards
 
-    options = reward_options(config, name)
+    options = options_under_guard(config, name)
     if name in foreign.OPTIONS:
         return foreign.get(name, **options)
     return rewards.get(name, **options)
@@ -170,6 +185,26 @@ def build_model(config: Config, task: Task) -> tuple[PreTrainedModel, PreTrained
     )
 
 
+def build_tokenizer(config: Config, task: Task) -> PreTrainedTokenizerBase:
+    """The tokenizer that `build_model` gives, without loading or making a model.
+
+    Raises:
+        ConfigError: it cannot be loaded, or the task suits no tiny model.
+    """
+    section = config.model
+    if section.name == "tiny":
+        from trainers.models.tiny import tiny_tokenizer
+
+        return tiny_tokenizer(task)
+    from trainers.models.load import load_tokenizer
+
+    return load_tokenizer(
+        section.path or "",
+        revision=section.revision,
+        trust_remote_code=section.trust_remote_code,
+    )
+
+
 def build_grpo_config(
     config: Config, task: Task, weights: list[float], output_dir: str | Path
 ) -> GRPOConfig:
@@ -186,16 +221,13 @@ def build_grpo_config(
         given["max_completion_length"] = task.max_completion_tokens
     # Without an accelerator TRL has to be told, or several processes would look for GPUs.
     given.setdefault("use_cpu", not torch.accelerator.is_available())
-    tracker = config.tracking.name
     try:
         return GRPOConfig(
             **given,
             output_dir=str(output_dir),
             seed=config.seed,
             reward_weights=weights,
-            report_to=tracker,
-            run_name=config.run.id or config.name,
-            project=config.tracking.project,
+            report_to="none",  # rlconf.tracking feeds the trackers
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"trainer: TRL refuses these settings: {error}") from error
@@ -227,28 +259,57 @@ def _dataset(rows: list[Row]) -> Dataset:
     return Dataset.from_list(rows)
 
 
-def _short_enough(
-    rows: list[Row], tokenizer: PreTrainedTokenizerBase, limit: int | None
-) -> list[Row]:
-    """The rows whose prompt has at most `limit` tokens; TRL itself never cuts a prompt."""
-    if limit is None:
-        return rows
+def short_enough(
+    rows: list[Row], tokenizer: PreTrainedTokenizerBase, config: Config
+) -> tuple[list[Row], list[str]]:
+    """The rows whose prompt is neither empty nor too long, and what to say of the others.
 
-    def tokens(prompt: Any) -> int:
-        if isinstance(prompt, str):
-            return len(tokenizer(prompt)["input_ids"])
-        return len(
-            tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=False)
+    TRL itself never cuts a prompt. Tokens are counted only where there is a limit.
+    """
+    limit = config.model.max_prompt_tokens
+    kept = [row for row in rows if row["prompt"]]
+    notes = []
+    if len(kept) < len(rows):
+        notes.append(
+            f"{len(rows) - len(kept)} of {len(rows)} training prompts are empty and left out"
         )
+    if limit is None:
+        return kept, notes
+    counts = prompt_lengths(kept, tokenizer, config)
+    long = sum(count > limit for count in counts)
+    if long:
+        notes.append(
+            f"{long} of {len(rows)} training prompts have more than {limit} tokens (the longest "
+            f"{max(counts)}) and are left out: model.max_prompt_tokens"
+        )
+    return [row for row, count in zip(kept, counts, strict=True) if count <= limit], notes
 
-    return [row for row in rows if tokens(row["prompt"]) <= limit]
+
+def prompt_lengths(
+    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, config: Config
+) -> list[int]:
+    """Tokens of each row's prompt, as the trainer makes them."""
+    from data.prompts import prompt_ids
+
+    given = config.trainer.get("chat_template_kwargs")
+    return [len(ids) for ids in prompt_ids(tokenizer, [row["prompt"] for row in rows], given)]
 
 
-def _check_enough(rows: list[Row], arguments: GRPOConfig) -> None:
-    """TRL drops a partial generation batch, so too few rows would train nothing at all."""
-    prompts = math.ceil(arguments.generation_batch_size / arguments.num_generations)
+def check_enough(rows: Sequence[Row], prompts: int, notes: Sequence[str] = ()) -> None:
+    """TRL drops a partial generation batch, so too few rows would train nothing at all.
+
+    Args:
+        rows: left to train on.
+        prompts: of a generation batch.
+        notes: why there are not more.
+
+    Raises:
+        ConfigError: there are fewer rows than prompts.
+    """
     if len(rows) < prompts:
+        left = f" left ({'; '.join(notes)})" if notes else ""
         raise ConfigError(
-            f"the task has {len(rows)} training rows and one generation batch takes {prompts} "
-            "prompts: use more rows, or lower trainer.per_device_train_batch_size"
+            f"the task has {len(rows)} training rows{left} and one generation batch takes "
+            f"{prompts} prompts: use more rows (task.train_size, for tasks that have it), or lower "
+            "trainer.per_device_train_batch_size"
         )

@@ -18,20 +18,20 @@ from rewards.registry import did_you_mean
 from rlconf import arithmetic, foreign
 from rlconf.fields import read_fields, read_settings
 from rlconf.problems import Problem
+from rlconf.redact import secret_paths
 from rlconf.schema import Config
-from rlconf.trl_fields import effective, read_trainer
+from rlconf.trl_fields import ELSEWHERE, effective, read_trainer
 
 __all__ = [
     "check",
     "check_columns",
+    "check_rewards",
     "is_isolated",
+    "options_under_guard",
     "ranks",
     "reward_needs",
-    "reward_options",
     "shaper_names",
 ]
-
-_EXTRAS = {"wandb": "wandb", "tensorboard": "tensorboard", "trackio": "trackio"}
 
 
 def check(config: Config) -> list[Problem]:
@@ -39,7 +39,7 @@ def check(config: Config) -> list[Problem]:
 
     Loads no weights and no data; imports TRL for the names and types of its settings.
     """
-    problems = [*_check_task(config), *_check_rewards(config), *_check_shapers(config)]
+    problems = [*_check_task(config), *check_rewards(config), *_check_shapers(config)]
     problems += [*_check_model(config), *_check_sections(config)]
     good, found = read_trainer(config.trainer)
     problems += found
@@ -69,7 +69,7 @@ def reward_needs(name: str) -> tuple[str, ...]:
     return foreign.needs(name) if name in foreign.OPTIONS else rewards.spec(name).needs
 
 
-def reward_options(config: Config, name: str) -> dict[str, Any]:
+def options_under_guard(config: Config, name: str) -> dict[str, Any]:
     """What a reward is built with: the options of its section, and the guard's where it has none.
 
     The guard's limits are for rewards in worker processes and leave the others alone.
@@ -120,7 +120,8 @@ def _check_task(config: Config) -> list[Problem]:
     return read_settings(tasks.get(str(name)).settings, options, "task")
 
 
-def _check_rewards(config: Config) -> Iterator[Problem]:
+def check_rewards(config: Config) -> Iterator[Problem]:
+    """The chosen rewards: their names, weights and options. Imports no TRL."""
     import rewards
 
     guard = _check_guard(config)
@@ -141,7 +142,7 @@ def _check_rewards(config: Config) -> Iterator[Problem]:
         yield from problems
         if not problems:
             try:
-                rewards.get(name, **(rest if guard else reward_options(config, name)))
+                rewards.get(name, **(rest if guard else options_under_guard(config, name)))
             except RlconfError as error:
                 yield Problem(f"{path}: {error}", (path,))
     if config.reward and all(one.get("weight", 1.0) == 0 for one in config.reward.values()):
@@ -259,11 +260,18 @@ def _check_sections(config: Config) -> Iterator[Problem]:
         text = f"evaluate.ks={evaluate.ks}: pass@{wrong[0]} needs {max(wrong[0], 1)} samples per "
         text += f"question and evaluate.samples={evaluate.samples}: raise samples or leave it out"
         yield Problem(text, ("evaluate.ks",))
-    tracker = config.tracking.name
-    package = _EXTRAS.get(tracker)
-    if package and not _installed(package):
-        how = "pip install wandb" if package == "wandb" else f"pip install 'rlconf[{package}]'"
-        yield Problem(f"tracking={tracker} needs the package {package}: {how}", ("tracking",))
+    for tracker in ("wandb", "tensorboard", "trackio"):
+        if getattr(config.tracking, tracker) and not _installed(tracker):
+            how = "pip install wandb" if tracker == "wandb" else f"pip install 'rlconf[{tracker}]'"
+            yield Problem(f"tracking={tracker} needs the package {tracker}: {how}", ("tracking",))
+    if config.tracking.rollout_rows < 0:
+        text = f"tracking.rollout_rows={config.tracking.rollout_rows}: expected 0 or more"
+        yield Problem(text, ("tracking.rollout_rows",))
+    rest = {name: one for name, one in config.trainer.items() if name not in ELSEWHERE}
+    for path in secret_paths(rest):
+        text = f"trainer.{path}: every checkpoint would hold this secret; leave it out and set an "
+        text += "environment variable instead (HF_TOKEN for the hub)"
+        yield Problem(text, (f"trainer.{path}",))
     if config.launch.name == "single" and ranks(config) != 1:
         text = f"launch=single and launch.processes={ranks(config)}: use launch=ddp"
         yield Problem(text, ("launch.processes",))

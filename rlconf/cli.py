@@ -1,7 +1,8 @@
 """The command line: `rlconf COMMAND`, each a module of `rlconf.commands`, taking Hydra's overrides.
 
-Exit status: 0; 2 when the command or the configuration is wrong (one message, no traceback); 130
-after Ctrl-C and 143 after SIGTERM, with a checkpoint to resume from.
+Exit status: 0; 2 when the command or the configuration is wrong (one message, no traceback); 1
+after any other error; 130 after Ctrl-C and 143 after SIGTERM, with a checkpoint to resume from.
+Nothing that is said holds a secret (`rlconf.redact`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+import traceback
 from collections.abc import Sequence
 
 from rlconf._shadow import refuse_shadowed
@@ -18,7 +20,9 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = (
     "train",
     "validate",
+    "inspect",
     "evaluate",
+    "rewards",
 )
 """In the order of `rlconf --help`; `some-name` is `rlconf/commands/some_name.py`."""
 
@@ -34,18 +38,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     refuse_shadowed()
     from rewards.errors import RlconfError
+    from rlconf.redact import redact_text
 
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     try:
         return int(options.run(options) or 0)
-    except RlconfError as error:
-        print(f"rlconf: {error}", file=sys.stderr)  # noqa: T201  the one message
-        return 2
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:  # `rlconf validate | head`
         sys.stderr.close()
         return 141
+    except RlconfError as error:
+        print(redact_text(f"rlconf: {error}"), file=sys.stderr)  # noqa: T201  the one message
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except Exception:  # a bug, ours or a library's: its traceback may hold what it was given
+        print(redact_text(traceback.format_exc()), file=sys.stderr)  # noqa: T201  as Python does
+        return 1
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; overrides may stand before, between and after the options."""
+    parser = _parser()
+    # argparse fills a list of positionals once, at the first of them.
+    options, rest = parser.parse_known_args(arguments)
+    if any(one.startswith("-") for one in rest) or (rest and not hasattr(options, "overrides")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.overrides = [*options.overrides, *rest]
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ in the one `ConfigError` that is raised. Nothing here loads a model.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -16,18 +17,19 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from rewards.errors import ConfigError
 from rlconf import plugins as plugin_files
-from rlconf import tree, trl_fields
+from rlconf import tree, trl_fields, trust
 from rlconf.check import check
 from rlconf.fields import inner_section, read_section
 from rlconf.overrides import Overrides, read_overrides
 from rlconf.problems import Problem, nearest, raise_all
+from rlconf.redact import REDACTED, is_secret_name, redact
 from rlconf.schema import Config, to_dict
 
-__all__ = ["compose", "composed", "load", "save"]
+__all__ = ["compose", "composed", "examine", "load", "save"]
 
 Plain = dict[str, Any]
 
@@ -50,13 +52,28 @@ def compose(
     Raises:
         ConfigError: listing everything that is wrong.
     """
+    config, problems = examine(overrides, plugins, base=base)
+    raise_all(problems)
+    return config
+
+
+def examine(
+    overrides: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    *,
+    base: Path | None = None,
+) -> tuple[Config, list[Problem]]:
+    """Compose and check, and return what is wrong instead of raising it.
+
+    Raises:
+        ConfigError: a plug-in or `base` cannot be read.
+    """
     values, problems = composed(overrides, plugins, base=base)
     config, found = read_section(Config, values, "")
     problems += found
     wrong = {key for problem in problems for key in problem.keys}
     problems += [problem for problem in check(config) if not wrong.intersection(problem.keys)]
-    raise_all(problems)
-    return config
+    return config, problems
 
 
 def composed(
@@ -89,13 +106,23 @@ def composed(
         problems.append(Problem(f"an interpolation cannot be resolved: {_first_line(error)}"))
         values = OmegaConf.to_container(config, resolve=False)
     assert isinstance(values, dict)
-    values["plugins"] = [str(path) for path in paths]
-    return _in_order(values), problems
+    values = _in_order(values | {"plugins": [str(path) for path in paths]})
+    problems += [*trust.code_named(values), *trust.secrets_passed_on(values)]
+    if base is not None:
+        problems += trust.redacted_values(values, base)
+        problems += trust.remote_code(values, base, [key for key, _ in chosen.values])
+    return values, problems
 
 
 def save(config: Config, path: Path) -> None:
-    """Write a configuration as YAML, to be read by `load` and by people."""
-    path.write_text(OmegaConf.to_yaml(OmegaConf.create(to_dict(config))), encoding="utf-8")
+    """Write a configuration as YAML, to be read by `load` and by people.
+
+    A secret that a variable of the environment holds is written as a reference to it, any other
+    as `<redacted>`: whoever uses the file has to have the one or to give the other again.
+    """
+    plain = to_dict(config)
+    shown = _with_references(plain, redact(plain))
+    path.write_text(OmegaConf.to_yaml(OmegaConf.create(shown)), encoding="utf-8")
 
 
 def load(path: Path) -> Config:
@@ -104,9 +131,20 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: the file is missing or does not hold a configuration of this version.
     """
-    config, problems = read_section(Config, _read_yaml(path), "")
-    raise_all(problems)
+    values = _read_yaml(path)
+    config, problems = read_section(Config, values, "")
+    raise_all([*problems, *trust.code_named(values)])
     return config
+
+
+def _with_references(plain: Any, shown: Any) -> Any:
+    """`shown` with a reference in place of each secret that is the value of a variable."""
+    if isinstance(plain, Mapping) and isinstance(shown, Mapping):
+        return {key: _with_references(plain[key], shown[key]) for key in shown}
+    if shown == REDACTED and isinstance(plain, str):
+        held = [n for n, value in os.environ.items() if value == plain and is_secret_name(n)]
+        return f"${{oc.env:{held[0]}}}" if held else shown
+    return shown
 
 
 def _from_tree(chosen: Overrides) -> DictConfig:
@@ -175,6 +213,9 @@ def _not_chosen(config: DictConfig, group: str, name: str, key: str) -> Problem:
     if name not in known:
         return Problem(f"{key}: there is no {group} {name!r}{nearest(name, known)}", (key,))
     wanted = ",".join([*chosen, name])
+    if group == "reward" and not chosen:  # then the task's own rewards are what counts
+        text = f"{key} is set but {name} is not chosen: add reward=[{name}], and beside it the "
+        return Problem(f"{text}task's own, such as reward=[exact,{name}]", (key,))
     return Problem(f"{key} is set but {name} is not chosen: add {group}=[{wanted}]", (key,))
 
 
@@ -214,6 +255,8 @@ def _plugins_missing(recorded: Plain, imported: Sequence[Path]) -> list[Problem]
 def _read_yaml(path: Path) -> Plain:
     try:
         values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except InterpolationResolutionError as error:
+        raise ConfigError(f"{path}: {_first_line(error)}") from error
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file; expected a run's config.yaml") from None
     except Exception as error:  # YAML's errors have no common base that OmegaConf exposes

@@ -6,15 +6,19 @@ shows what happened. Numbers do not belong here: they go to ``metrics.jsonl``.
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from rich.console import Console
+
+from rlconf.redact import redact_text
 
 LOG_WIDTH = 120  # columns of log.txt: it has no terminal to ask
 
@@ -49,17 +53,25 @@ class Reporter:
         """Print text (taken literally: brackets are no markup) or rich renderables."""
         if not self.speaks:
             return
+        parts = tuple(redact_text(part) if isinstance(part, str) else part for part in parts)
         self.console.print(*parts, markup=False)
         if self._log is not None:
             self._log.print(*parts, markup=False)
 
+    def note_error(self, error: BaseException) -> None:
+        """Write an error with its traceback to the log file; the terminal gets it elsewhere."""
+        if self._log is not None:
+            text = "".join(traceback.format_exception(error))
+            self._log.print(text, markup=False)
+
     @contextmanager
     def logged_to(self, path: Path) -> Iterator[None]:
-        """Append everything said, and every library's warnings, to the file `path`."""
+        """Append everything said, and libraries' warnings, to the file `path`, without secrets."""
         if not self.speaks:
             yield
             return
-        with path.open("a", encoding="utf-8") as stream:
+        with path.open("a", encoding="utf-8") as file:
+            stream = _WithoutSecrets(file)
             handler = logging.StreamHandler(stream)
             handler.setLevel(logging.WARNING)
             handler.setFormatter(
@@ -70,7 +82,9 @@ class Reporter:
             listeners = [logging.root] if apart.propagate else [logging.root, apart]
             for logger in listeners:
                 logger.addHandler(handler)
-            self._log = Console(file=stream, width=LOG_WIDTH, highlight=False, soft_wrap=True)
+            self._log = Console(
+                file=cast(TextIO, stream), width=LOG_WIDTH, highlight=False, soft_wrap=True
+            )
             try:
                 yield
             finally:
@@ -78,3 +92,16 @@ class Reporter:
                 for logger in listeners:
                     logger.removeHandler(handler)
                 sys.stdout.flush()
+
+
+class _WithoutSecrets(io.TextIOBase):
+    """A text file that takes secrets out of what is written to it."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        return self._file.write(redact_text(text))
+
+    def flush(self) -> None:
+        self._file.flush()

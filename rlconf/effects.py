@@ -85,8 +85,8 @@ def without_effect(
         idle(adaptive, "use_adaptive_entropy=false")
     if str(args.eval_strategy) == "no":
         idle(("eval_steps", "num_generations_eval", "eval_on_start"), "eval_strategy=no")
-    if config.tracking.name != "wandb" and config.tracking.mode == "offline":
-        found.append(f"tracking.mode=offline: tracking={config.tracking.name} has no such mode")
+    if not config.tracking.wandb and config.tracking.mode == "offline":
+        found.append("tracking.mode=offline: only tracking=wandb has such a mode")
     if config.model.name != "tiny" and config.model.tiny:
         found.append(f"model.tiny={config.model.tiny}: the model comes from {config.model.path}")
     if not config.logging.rollouts and config.logging.every != 1:

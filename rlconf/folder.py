@@ -151,12 +151,17 @@ def _unused(own: Path | None, parent: Path, now: datetime | None) -> RunFolder:
                 "To start another: choose a different run.id= or run.dir=."
             )
         return RunFolder(own)
+    return RunFolder(stamped(parent, now))
+
+
+def stamped(parent: Path, now: datetime | None = None) -> Path:
+    """A path in `parent` that is not there yet, named after the time."""
     stamp = (now or datetime.now()).strftime("%Y-%m-%d_%H-%M-%S")
     path, count = parent / stamp, 1
     while path.exists():  # two starts within one second
         count += 1
         path = parent / f"{stamp}_{count}"
-    return RunFolder(path)
+    return path
 
 
 def _begin(own: Path) -> Choice:

@@ -24,7 +24,17 @@ from rewards.workers import Target
 from rlconf.fields import read_fields
 from rlconf.problems import Problem, raise_all
 
-__all__ = ["OPTIONS", "get", "is_isolated", "needs", "read_options", "serve"]
+__all__ = [
+    "OPTIONS",
+    "about",
+    "bounds",
+    "get",
+    "is_isolated",
+    "needs",
+    "option_types",
+    "read_options",
+    "serve",
+]
 
 RewardCallable = Callable[..., Any]
 
@@ -35,6 +45,8 @@ class _Foreign:
 
     Attributes:
         attribute: its name there.
+        about: what it does, in a line.
+        bounds: lowest and highest value, where they do not depend on the options.
         options: (annotation, default) by name; given to the factory, or bound to the function.
         factory: whether the attribute makes the reward instead of being it.
         needs: columns it reads beside the completions.
@@ -44,6 +56,8 @@ class _Foreign:
     """
 
     attribute: str
+    about: str
+    bounds: tuple[float, float] | None
     options: Mapping[str, tuple[Any, Any]]
     factory: bool = False
     needs: tuple[str, ...] = ()
@@ -52,16 +66,29 @@ class _Foreign:
 
 
 _ALL = {
-    "think_format_reward": _Foreign("think_format_reward", {}),
-    "accuracy_reward": _Foreign("accuracy_reward", {}, needs=("answer",), evaluates=True),
+    "think_format_reward": _Foreign(
+        "think_format_reward", "1 where the text is <think>...</think> and an answer.", (0, 1), {}
+    ),
+    "accuracy_reward": _Foreign(
+        "accuracy_reward",
+        "1 where the answer equals the gold in value, by math-verify.",
+        (0, 1),
+        {},
+        needs=("answer",),
+        evaluates=True,
+    ),
     "reasoning_accuracy_reward": _Foreign(
         "reasoning_accuracy_reward",
+        "The same for what follows the reasoning; 0 where the reasoning does not end.",
+        (0, 1),
         {"reasoning_delimiters": (list[str], ["</think>"])},
         needs=("answer",),
         evaluates=True,
     ),
     "cosine_scaled_reward": _Foreign(
         "get_cosine_scaled_reward",
+        "By value and length: short right answers earn most, short wrong ones least.",
+        None,
         {
             "max_len": (int | None, None),
             "min_value_wrong": (float, -1.0),
@@ -76,11 +103,15 @@ _ALL = {
     ),
     "repetition_penalty_reward": _Foreign(
         "get_repetition_penalty_reward",
+        "A penalty for repeated n-grams, from max_penalty to 0.",
+        None,
         {"ngram_size": (int, 3), "max_penalty": (float, -1.0)},
         factory=True,
     ),
     "soft_overlong_punishment": _Foreign(
         "get_soft_overlong_punishment",
+        "A penalty that grows over the last soft_punish_cache tokens before the limit (DAPO).",
+        (-1, 0),
         {"max_completion_len": (int | None, None), "soft_punish_cache": (int | None, None)},
         factory=True,
         required=("max_completion_len", "soft_punish_cache"),
@@ -103,13 +134,26 @@ def is_isolated(name: str) -> bool:
     return _ALL[name].evaluates
 
 
+def about(name: str) -> str:
+    """What the reward does, in a line."""
+    return _ALL[name].about
+
+
+def bounds(name: str) -> tuple[float, float] | None:
+    """Its lowest and highest value; None where the options decide them."""
+    return _ALL[name].bounds
+
+
+def option_types(name: str) -> dict[str, Any]:
+    """The annotations of its options."""
+    return {key: hint for key, (hint, _) in _ALL[name].options.items()}
+
+
 def read_options(name: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """Check the options of one of the rewards; return them with the defaults, and what is wrong."""
     one = _ALL[name]
-    hints = {key: hint for key, (hint, _) in one.options.items()}
-    good, problems = read_fields(
-        hints | (LIMITS if one.evaluates else {}), options, f"reward.{name}"
-    )
+    hints = option_types(name) | (LIMITS if one.evaluates else {})
+    good, problems = read_fields(hints, options, f"reward.{name}")
     good = OPTIONS[name] | good
     for key in one.required:
         if options.get(key) is None:

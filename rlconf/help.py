@@ -21,7 +21,7 @@ def choices_and_keys() -> str:
     plugins.offer_registered()
     lines = ["groups and choices (GROUP=CHOICE; [several] where brackets are shown):"]
     for group in tree.groups():
-        shown = f"{group}=[...]" if group in tree.LIST_GROUPS else f"{group}="
+        shown = f"{group}=[...]" if group in tree.SEVERAL else f"{group}="
         lines.append(f"  {shown}")
         width = max(map(len, tree.choices(group)))
         lines += [

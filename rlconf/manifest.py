@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rlconf.files import write_text
+from rlconf.redact import redact
 
 NAME = "manifest.json"
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
@@ -115,13 +116,13 @@ def session(**facts: Any) -> dict[str, Any]:
     """
     return {
         "started": _now(),
-        "command": sys.argv,
+        "command": redact(sys.argv),
         "folder": os.getcwd(),
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "versions": versions(),
         "commit": source_commit(),
-        "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+        "environment": redact({name: os.environ[name] for name in VARIABLES if name in os.environ}),
         **facts,
     }
 
@@ -152,7 +153,7 @@ def end(path: Path, status: str, **facts: Any) -> None:
     """Record how the present session ended: status, time, and further JSON values."""
     content = read(path)
     content["status"] = status
-    content["sessions"][-1].update(ended=_now(), status=status, **facts)
+    content["sessions"][-1].update(ended=_now(), status=status, **redact(facts))
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 

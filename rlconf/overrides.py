@@ -19,7 +19,7 @@ from rewards.registry import did_you_mean
 from rlconf import tree
 from rlconf.problems import Problem
 
-__all__ = ["Overrides", "read_overrides"]
+__all__ = ["Overrides", "plain", "read_overrides", "show"]
 
 
 @dataclass
@@ -71,8 +71,10 @@ def _refused(override: Override, argument: str) -> Problem | None:
     if override.type == OverrideType.DEL:
         return Problem(f"{argument}: nothing can be deleted; set {key}=null instead", (key,))
     if override.is_sweep_override():
-        text = f"{argument}: expected one value, since a command runs one configuration"
-        return Problem(text, (key,))
+        return Problem(
+            f"{argument}: expected one value; to train once with each, type rlconf train -m",
+            (key,),
+        )
     if override.package is not None or "/" in key:
         text = f"{argument}: write GROUP=CHOICE or SECTION.KEY=VALUE, without @ or /"
         return Problem(text, (key,))
@@ -81,11 +83,11 @@ def _refused(override: Override, argument: str) -> Problem | None:
 
 def _choose(group: str, value: Any, found: Overrides) -> list[Problem]:
     """Record the choice if the tree has it."""
-    several = group in tree.LIST_GROUPS
+    several = group in tree.SEVERAL
     if value is None and not several:
         return _choose_nothing(group, found)
     names = [] if value is None else list(value) if isinstance(value, list) else [value]
-    if not several and len(names) != 1:
+    if len(names) != 1 and (not several or "none" in names):
         return [Problem(f"{group}=[{','.join(map(str, names))}]: choose one", (group,))]
     known = tree.choices(group)
     problems = [
@@ -114,6 +116,32 @@ def _choose_nothing(group: str, found: Overrides) -> list[Problem]:
 
 
 def _imply(found: Overrides) -> None:
-    """`model.path=X` means a model from there, so it chooses `model=hub` unless told otherwise."""
+    """What one argument says about another.
+
+    `model.path=X` means a model from there, so it chooses `model=hub` unless told otherwise. Beside
+    `task=reasoning_gym`, `task.name=X` is the name of its data set.
+    """
     if "model" not in found.groups and any(k == "model.path" and v for k, v in found.values):
         found.groups["model"] = "hub"
+    if found.groups.get("task") == "reasoning_gym":
+        found.values = [
+            ("task.dataset" if key == "task.name" else key, value) for key, value in found.values
+        ]
+
+
+def show(value: Any) -> str:
+    """A value as one would type it."""
+    value = plain(value)
+    words = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    if isinstance(value, str):
+        return value if len(value) <= 60 and value.isprintable() and value else repr(value[:60])
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(show, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def plain(value: Any) -> Any:
+    """An enum's value, as YAML would hold it."""
+    return getattr(value, "value", value)

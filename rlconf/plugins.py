@@ -11,22 +11,39 @@ import dataclasses
 import hashlib
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 
-from rewards.errors import ConfigError, RlconfError
+import rlconf
+from rewards.errors import ConfigError
+from rewards.registry import Registry, file_of
 from rlconf import foreign, tree
+from rlconf.problems import nearest
 
-__all__ = ["ENVIRONMENT", "import_all", "named_in", "offer_registered", "settings_defaults"]
+__all__ = [
+    "ENVIRONMENT",
+    "forget",
+    "import_all",
+    "named_in",
+    "offer_registered",
+    "settings_defaults",
+]
 
 ENVIRONMENT = "RLCONF_PLUGINS"
 """Paths separated as in `$PATH`."""
+
+_REGISTRIES = {
+    "reward": ("rewards.function", "REWARDS"),
+    "task": ("data.tasks.base", "_TASKS"),
+    "shaper": ("trainers.shapers.base", "_SHAPERS"),
+}
+"""Group -> where its registry is."""
 
 
 def named_in(override: str) -> list[str]:
@@ -51,11 +68,12 @@ def import_all(paths: Sequence[str | Path], environ: Mapping[str, str] | None = 
         The absolute paths, those of the environment first.
 
     Raises:
-        ConfigError: a file is missing, is not Python, or fails.
+        ConfigError: a file is missing, is not Python, fails, or registers a name that is taken;
+            nothing of it stays registered.
     """
     inherited = (os.environ if environ is None else environ).get(ENVIRONMENT, "")
     named = [*filter(None, inherited.split(os.pathsep)), *paths]
-    found = list(dict.fromkeys(Path(path).expanduser().absolute() for path in named))
+    found = list(dict.fromkeys(Path(path).expanduser().resolve() for path in named))
     for path in found:
         _import(path)
     offer_registered()
@@ -74,7 +92,7 @@ def offer_registered() -> None:
         spec = rewards.spec(name)
         tree.add_choice("reward", name, {name: {"weight": 1.0, **spec.options}}, _summary(spec.doc))
     for name, options in foreign.OPTIONS.items():
-        about = f"reward=[{name}]: TRL's own"
+        about = f"{foreign.about(name)} TRL's own"
         tree.add_choice("reward", name, {name: {"weight": 1.0, **options}}, about)
     if (tasks := sys.modules.get("data.tasks")) is not None:
         for name in tasks.names():
@@ -88,13 +106,15 @@ def offer_registered() -> None:
             tree.add_choice("shaper", name, {name: settings_defaults(spec.settings)}, about)
 
 
-def _import(path: Path) -> ModuleType:
+def _import(path: Path) -> None:
     """Import one file under a name of its own, so that it hides no other module."""
     name = f"rlconf_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
-        return sys.modules[name]
+        return
     if not path.is_file():
-        raise ConfigError(f"plugins=[{path}]: there is no such file")
+        script = path.with_name(f"{path.name}.py")
+        hint = f"; did you mean {script}?" if script.is_file() else ""
+        raise ConfigError(f"plugins=[{path}]: there is no such file{hint}")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"plugins=[{path}]: expected a Python file, NAME.py")
@@ -102,14 +122,81 @@ def _import(path: Path) -> ModuleType:
     sys.modules[name] = module  # before it runs: dataclasses and pickling look it up
     try:
         spec.loader.exec_module(module)
-    except RlconfError:
-        del sys.modules[name]
-        raise
-    except Exception as error:
-        del sys.modules[name]
-        line = _line_of(error, path)
-        raise ConfigError(f"plugins=[{path}]: {line}{type(error).__name__}: {error}") from error
-    return module
+        _refuse_taken(name)
+    except (Exception, SystemExit) as error:
+        forget(name)
+        text = f"plugins=[{path}]: {_line_of(error, path)}{_reason(error, path)}"
+        raise ConfigError(text) from error
+
+
+def forget(module: str) -> None:
+    """Undo the import of a plug-in: a later one of the same file is a first one.
+
+    Args:
+        module: its name in `sys.modules`, which begins with `rlconf_plugin_`.
+    """
+    for group, name in _registered_by(module):
+        _registry(group).remove(name)
+        tree.remove_choice(group, name)
+    del sys.modules[module]
+
+
+def _registry(group: str) -> Registry[Any]:
+    module, attribute = _REGISTRIES[group]
+    registry: Registry[Any] = getattr(sys.modules[module], attribute)
+    return registry
+
+
+def _registered_by(module: str) -> list[tuple[str, str]]:
+    """(group, name) of everything that was written in the module."""
+    loaded = [group for group, (home, _) in _REGISTRIES.items() if home in sys.modules]
+    return [
+        (group, name)
+        for group in loaded
+        for name in _registry(group).names()
+        if _registry(group).place(name).partition(" ")[0] == module
+    ]
+
+
+def _refuse_taken(module: str) -> None:
+    """Refuse names that no registry held but that the command line understands already."""
+    for group, name in _registered_by(module):
+        if group == "reward" and name in foreign.OPTIONS:
+            owner = f"TRL's own {name}"
+        elif tree.has_file(group, name):
+            owner = f"{group}={name}, which rlconf ships"
+        else:
+            continue
+        file = file_of(_registry(group).place(name))
+        raise ConfigError(
+            f"the {group} {name!r} ({file}) has the name of {owner}: give it another, such as "
+            f"@{group}('my_{name}')"
+        )
+
+
+def _reason(error: BaseException, path: Path) -> str:
+    """What went wrong while the file was imported, and what to change."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, ConfigError):
+        return str(error)
+    if isinstance(error, SystemExit):
+        return (
+            "the file ends the program (SystemExit), and a plug-in only defines things: put what "
+            "it does as a script under if __name__ == '__main__':"
+        )
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        top = error.name.partition(".")[0]
+        if (path.parent / f"{top}.py").is_file() or (path.parent / top).is_dir():
+            return (
+                f"{text}. It lies beside the plug-in, whose folder is not on Python's path: put "
+                f"PYTHONPATH={path.parent} before the command, or move the code into the plug-in"
+            )
+        return f"{text}. Install it into the environment of {sys.executable}, or correct the name"
+    wrong = re.match(r"cannot import name '(\w+)' from 'rlconf'", str(error))
+    if isinstance(error, ImportError) and wrong:
+        known = nearest(wrong[1], rlconf.__all__) or f"; it has {', '.join(rlconf.__all__)}"
+        return f"rlconf has no {wrong[1]!r}{known}"
+    return f"{text}. Correct the file: nothing starts before it can be imported"
 
 
 def _line_of(error: BaseException, path: Path) -> str:

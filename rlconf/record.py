@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,22 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from rlconf.files import write_text
 from trainers.rollout import Rollout
 
+IS_JSON = {"encoding": "json"}
+"""Metadata of a Parquet field whose texts are JSON."""
+
 
 class Metrics(TrainerCallback):
     """Append one JSON object to a file for each of the trainer's log calls.
 
     Every object holds `step`, `generation`, `time` (Unix seconds) and the numbers as logged, under
-    the trainer's own names. A number that is not finite becomes null, for JSON has no other way.
+    the trainer's own names, those of an evaluation behind `eval/`. A number that is not finite
+    becomes null, for JSON has no other way.
 
     Args:
         path: the file.
         generation: generation batches before this session.
         clock: the time in seconds.
+        listeners: called with each object after it is written.
 
     Attributes:
         generation: generation batches so far, kept on every process.
@@ -41,12 +46,17 @@ class Metrics(TrainerCallback):
     """
 
     def __init__(
-        self, path: Path, generation: int = 0, clock: Callable[[], float] = time.time
+        self,
+        path: Path,
+        generation: int = 0,
+        clock: Callable[[], float] = time.time,
+        listeners: Sequence[Callable[[dict[str, Any]], None]] = (),
     ) -> None:
         self.path = path
         self.generation = generation
         self.summary: dict[str, float | None] = {}
         self._clock = clock
+        self._listeners = listeners
 
     def count(self, rollout: Rollout) -> None:
         """Take the number of the latest generation batch (an `on_rollout` listener)."""
@@ -61,7 +71,11 @@ class Metrics(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Write the line."""
-        numbers = {name: plain(value) for name, value in (logs or {}).items() if is_number(value)}
+        numbers = {
+            metric_name(name): plain(value)
+            for name, value in (logs or {}).items()
+            if is_number(value)
+        }
         if "train_runtime" in numbers:
             self.summary = numbers
             return
@@ -75,6 +89,13 @@ class Metrics(TrainerCallback):
         }
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row, allow_nan=False) + "\n")
+        for listener in self._listeners:
+            listener(row)
+
+
+def metric_name(logged: str) -> str:
+    """The one name of a number, from the trainer's: `eval_reward` is `eval/reward`."""
+    return f"eval/{logged.removeprefix('eval_')}" if logged.startswith("eval_") else logged
 
 
 def is_number(value: Any) -> bool:
@@ -104,6 +125,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def last_step(path: Path) -> int:
+    """The step of the last row of a metrics file, 0 if it has none."""
+    rows = read_metrics(path)
+    return int(rows[-1]["step"]) if rows else 0
+
+
 def cut_back_metrics(source: Path, target: Path, step: int) -> None:
     """Write to `target` the rows of `source` up to and with `step`. They may be the same file."""
     rows = [row for row in read_metrics(source) if row["step"] <= step]
@@ -113,8 +140,10 @@ def cut_back_metrics(source: Path, target: Path, step: int) -> None:
 class RolloutFiles:
     """Write generation batches as Parquet files (an `on_rollout` listener).
 
-    One row a completion. Text columns are strings (chat messages as JSON text), all others are
-    numbers, None where there is none; so files of one run have one schema and read as one table.
+    One row a completion. Text columns are strings (chat messages as JSON text, which the field's
+    metadata says), all others are numbers, None where there is none; so files of one run have one
+    schema and read as one table. Columns of the data set keep their own types and are never cut.
+    One that has the name of a column of the rollout's is left out.
 
     Args:
         folder: where to write ``GENERATION.parquet``.
@@ -152,7 +181,27 @@ class RolloutFiles:
         }
         for name, values in rollout.columns.items():
             columns[name] = column(values, self.max_chars)
-        return pa.table(columns)
+        for name, values in rollout.data.items():
+            columns.setdefault(name, data_column(values))
+        fields = [
+            pa.field(name, array.type, metadata=IS_JSON if needs_json(rollout, name) else None)
+            for name, array in columns.items()
+        ]
+        return pa.table(list(columns.values()), schema=pa.schema(fields))
+
+
+def needs_json(rollout: Rollout, name: str) -> bool:
+    """Whether a column holds what only JSON can write as text, such as chat messages."""
+    return any(isinstance(value, list | dict) for value in rollout.columns.get(name, ()))
+
+
+def data_column(values: list[Any]) -> pa.Array:
+    """An Arrow column in the values' own type; JSON text where they have none in common."""
+    try:
+        array = pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return column(values)
+    return array.cast(pa.string()) if pa.types.is_null(array.type) else array
 
 
 def column(values: list[Any], max_chars: int | None = None) -> pa.Array:

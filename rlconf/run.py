@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from rlconf import evaluate, launch, manifest, plots, tracking
+from rlconf import evaluate, launch, manifest, plots, trust
 from rlconf.build import Parts, build
 from rlconf.checkpoint import Checkpoints
 from rlconf.console import Reporter, quiet_libraries
@@ -20,6 +20,7 @@ from rlconf.progress import TrainingProgress
 from rlconf.record import Metrics, RolloutFiles
 from rlconf.schema import Config
 from rlconf.session import Session, add_evaluation, begin, read_evaluation
+from rlconf.tracking import Trackers
 from trainers import OnlineTrainer
 
 
@@ -42,25 +43,27 @@ def train(config: Config) -> int:
     quiet_libraries()
     session = begin(config, world)
     reporter = Reporter(world.is_first)
-    variables = tracking.variables(config.tracking, session.folder, session.tracking_id)
+    trackers = Trackers(config, session)
     status, code = manifest.FAILED, 1
     facts: dict[str, Any] = {}
-    with reporter.logged_to(session.folder.log), tracking.environment(variables):
-        for note in (f"run folder: {session.folder.path}", *session.notes):
+    with reporter.logged_to(session.folder.log):
+        for note in (f"run folder: {session.folder.path}", *session.notes, *trust.warnings(config)):
             reporter.say(note)
         try:
-            code, facts = _train(config, session, world, reporter)
+            code, facts = _train(config, session, world, reporter, trackers)
             status = manifest.INTERRUPTED if code else manifest.FINISHED
         except KeyboardInterrupt:
             status = manifest.INTERRUPTED
             raise
         except Exception as error:
-            facts = {"error": f"{type(error).__name__}: {error}"}
+            reporter.note_error(error)
+            notes = getattr(error, "__notes__", [])  # such as which reward it was
+            facts = {"error": " ".join([f"{type(error).__name__}: {error}", *notes])}
             raise
         finally:
             if world.is_first:
                 manifest.end(session.folder.manifest, status, **facts)
-            tracking.finish(code)
+            trackers.close(code)
             session.release()
     # A launcher ends all processes as soon as one has failed, and 143 is a failure to it: none may
     # leave while another is still writing.
@@ -69,16 +72,20 @@ def train(config: Config) -> int:
 
 
 def _train(
-    config: Config, session: Session, world: World, reporter: Reporter
+    config: Config, session: Session, world: World, reporter: Reporter, trackers: Trackers
 ) -> tuple[int, dict[str, Any]]:
     """Build, evaluate, train, evaluate, save. Returns the exit status and facts on the session."""
     folder = session.folder
     parts = build(config, output_dir=str(folder.checkpoints))
-    metrics = Metrics(folder.metrics, session.generation)
+    for note in parts.notes:
+        reporter.say(note)
+    if world.is_first:
+        trackers.open(parts.grpo_config)
+    metrics = Metrics(folder.metrics, session.generation, listeners=[trackers.log])
     progress, interrupt = TrainingProgress(reporter), Interrupt()
     trainer = OnlineTrainer(
         **parts.trainer_kwargs,
-        on_rollout=[metrics.count, *_rollout_files(config, session, world)],
+        on_rollout=[metrics.count, trackers.keep, *_rollout_files(config, session, world)],
         callbacks=[
             interrupt,
             Checkpoints(config.checkpoint.keep, generation=lambda: metrics.generation),
@@ -113,6 +120,7 @@ def _train(
         if config.evaluate.after:
             _evaluate(config, "after", trainer, parts, session, world, reporter)
     if world.is_first:
+        trackers.totals(metrics.summary, read_evaluation(folder))
         _show(config, session, interrupt, facts, reporter)
     return interrupt.exit_code, facts
 

@@ -108,16 +108,28 @@ class TrackingSection:
     """Where metrics go beside `metrics.jsonl`, which is always written.
 
     Attributes:
-        name: the tracker.
-        project: its project.
-        mode: online or offline (`wandb` only).
-        entity: team or user (`wandb` only); null: the account's default.
+        wandb: Weights & Biases.
+        tensorboard: event files in the run folder.
+        trackio: a local dashboard, `trackio show`.
+        project: project of the run (`wandb`, `trackio`).
+        run_name: how the run is shown there (`wandb`, `trackio`). Null: NAME-ID.
+        group: runs shown together (`wandb`, `trackio`).
+        tags: words to find the run by (`wandb`).
+        entity: team or user (`wandb`); null: the account's default.
+        mode: online or offline (`wandb`). Null: `$WANDB_MODE`, else online.
+        rollout_rows: completions in each step's table (`wandb`), 0 for no table.
     """
 
-    name: Literal["none", "wandb", "tensorboard", "trackio"] = "none"
+    wandb: bool = False
+    tensorboard: bool = False
+    trackio: bool = False
     project: str = "rlconf"
-    mode: Literal["online", "offline"] = "online"
+    run_name: str | None = None
+    group: str | None = None
+    tags: list[str] = field(default_factory=list)
     entity: str | None = None
+    mode: Literal["online", "offline"] | None = None
+    rollout_rows: int = 32
 
 
 @dataclass

@@ -17,6 +17,7 @@ from rlconf import checkpoint, compose, launch, manifest, record
 from rlconf.files import write_text
 from rlconf.folder import Choice, RunFolder, choose, claim, point_latest
 from rlconf.launch import World
+from rlconf.redact import redact
 from rlconf.schema import Config, to_dict
 
 
@@ -29,6 +30,7 @@ class Session:
         checkpoint: the checkpoint to go on from, or None.
         step: optimiser steps already taken.
         generation: generation batches already sampled.
+        logged: the last step that an earlier session sent to the trackers, 0 if none did.
         tracking_id: the run's name at a tracker.
         notes: sentences for the user.
         lock: the first process's hold on the folder.
@@ -38,6 +40,7 @@ class Session:
     checkpoint: Path | None
     step: int
     generation: int
+    logged: int
     tracking_id: str
     notes: list[str]
     lock: IO[str] | None = None
@@ -68,7 +71,7 @@ def begin(config: Config, world: World) -> Session:
 def _begin_on_first(
     config: Config, world: World, devices: list[str], locks: list[IO[str]]
 ) -> Session:
-    plain = to_dict(config)
+    plain = redact(to_dict(config))  # only what may be written down is compared and hashed
     root = Path(config.run.root)
     choice = choose(
         root=root,
@@ -90,8 +93,11 @@ def _begin_on_first(
     step, generation = marker.get("step", 0), marker.get("generation", 0)
     changed = _changed_settings(choice, plain)
     notes += [f"changed since the run began: {line}" for line in changed]
-    _cut_back(choice, step, generation)
     earlier = manifest.read(folder.manifest) if choice.resumed else {}
+    logged = max(record.last_step(folder.metrics), earlier.get("logged", 0)) if earlier else 0
+    if any(line.startswith("tracking.") for line in changed):
+        logged = min(logged, step)  # perhaps sent elsewhere
+    _cut_back(choice, step, generation)
     tracking_id = earlier.get("tracking_id") or uuid.uuid4().hex[:12]
     compose.save(config, folder.config)
     manifest.begin(
@@ -107,9 +113,10 @@ def _begin_on_first(
         config_hash=manifest.config_hash(plain),
         seed=config.seed,
         tracking_id=tracking_id,
+        logged=logged,
     )
     point_latest(root, folder)
-    return Session(folder, choice.checkpoint, step, generation, tracking_id, notes)
+    return Session(folder, choice.checkpoint, step, generation, logged, tracking_id, notes)
 
 
 def _changed_settings(choice: Choice, plain: dict[str, Any]) -> list[str]:
@@ -118,7 +125,7 @@ def _changed_settings(choice: Choice, plain: dict[str, Any]) -> list[str]:
     if source is None or not source.config.exists():
         return []
     try:
-        return manifest.differences(to_dict(compose.load(source.config)), plain)
+        return manifest.differences(redact(to_dict(compose.load(source.config))), plain)
     except ConfigError as error:
         return [f"the former config.yaml cannot be read by this version: {error}"]
 

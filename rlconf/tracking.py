@@ -1,61 +1,109 @@
-"""Point the trackers at this run, by the environment variables that they read.
-
-The trainer reports to a tracker through Hugging Face's own callbacks; those take the project, the
-mode and the place of their files from the environment.
-"""
+"""Send what `metrics.jsonl` holds to the chosen trackers too, under the same names."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import json
+from collections.abc import Mapping
+from typing import Any
 
-from rlconf.folder import RunFolder
-from rlconf.schema import TrackingSection
+from rlconf.redact import redact
+from rlconf.schema import Config, to_dict
+from rlconf.session import Session
+from trainers.rollout import Rollout
+
+__all__ = ["Trackers", "chosen", "shown_config"]
 
 
-def variables(tracking: TrackingSection, folder: RunFolder, tracking_id: str) -> dict[str, str]:
-    """The environment variables for one run.
+def chosen(config: Config) -> list[str]:
+    """The names of the trackers that are switched on, in a fixed order."""
+    from rlconf.trackers import TRACKERS
+
+    return [name for name in TRACKERS if getattr(config.tracking, name)]
+
+
+class Trackers:
+    """All trackers of a session; none until `open` is called, as on every process but the first.
 
     Args:
-        tracking: which tracker, project and mode.
-        folder: the run folder; trackers keep their files in it.
-        tracking_id: names the run at W&B, the same after a resume, so that its curves go on.
+        config: of the run.
+        session: the present one. A tracker that cannot take back what an earlier session sent is
+            spared the steps that it has.
     """
-    if tracking.name == "wandb":
-        found = {
-            "WANDB_PROJECT": tracking.project,
-            "WANDB_MODE": tracking.mode,
-            "WANDB_DIR": str(folder.path),
-            "WANDB_RUN_ID": tracking_id,
-            "WANDB_RESUME": "allow",
+
+    def __init__(self, config: Config, session: Session) -> None:
+        self.config = config
+        self.session = session
+        self._open: list[Any] = []
+        self._rollout: Rollout | None = None
+
+    def open(self, arguments: Any) -> None:
+        """Start the chosen trackers.
+
+        Args:
+            arguments: TRL's, with their defaults.
+
+        Raises:
+            ConfigError: one cannot start.
+        """
+        from rlconf.trackers import TRACKERS, Tracked
+
+        folder = self.session.folder
+        run = Tracked(
+            section=self.config.tracking,
+            folder=folder,
+            name=self.config.tracking.run_name or f"{self.config.name}-{folder.path.name}",
+            run_id=self.session.tracking_id,
+            config=shown_config(self.config, arguments),
+        )
+        for name in chosen(self.config):
+            self._open.append(TRACKERS[name](run, self.session.step))
+
+    def keep(self, rollout: Rollout) -> None:
+        """Remember the latest rollout batch (an `on_rollout` listener)."""
+        if self._open:
+            self._rollout = rollout
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Send one row of `metrics.jsonl`; numbers that it has as null are left out."""
+        step = row["step"]
+        numbers = {
+            name: value
+            for name, value in row.items()
+            if name not in ("step", "time") and value is not None
         }
-        return found | ({"WANDB_ENTITY": tracking.entity} if tracking.entity else {})
-    if tracking.name == "tensorboard":
-        return {"TENSORBOARD_LOGGING_DIR": str(folder.path / "tensorboard")}
-    if tracking.name == "trackio":
-        return {"TRACKIO_DIR": str(folder.path / "trackio")}
-    return {}
+        rollout, self._rollout = self._rollout, None
+        for tracker in self._open:
+            if tracker.rewinds or step > self.session.logged:
+                tracker.log(step, numbers, rollout)
+
+    def totals(self, totals: Mapping[str, float | None], evaluations: Mapping[str, Any]) -> None:
+        """Send numbers about the run as a whole: the trainer's totals, the headline accuracies.
+
+        Args:
+            totals: by name.
+            evaluations: results of `rlconf.evaluate.measure` by name.
+        """
+        numbers = {name: value for name, value in totals.items() if value is not None}
+        for name, result in evaluations.items():
+            for kind in ("sampled", "greedy"):
+                if (accuracy := (result.get(kind) or {}).get("accuracy")) is not None:
+                    numbers[f"evaluation/{name}/{kind}_accuracy"] = accuracy["value"]
+        for tracker in self._open:
+            tracker.totals(numbers)
+
+    def close(self, exit_code: int) -> None:
+        """End the session with every tracker."""
+        while self._open:
+            self._open.pop().close(exit_code)
 
 
-@contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set the variables, and put the former values back at the end."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+def shown_config(config: Config, arguments: Any) -> dict[str, Any]:
+    """The configuration as trackers show it: resolved, as plain JSON data, without secrets.
 
-
-def finish(exit_code: int) -> None:
-    """Close the W&B run, if the trainer opened one; Hugging Face's callback leaves it open."""
-    wandb = sys.modules.get("wandb")
-    if wandb is not None and wandb.run is not None:
-        wandb.finish(exit_code=exit_code)
+    Args:
+        config: its sections stand at the top.
+        arguments: TRL's with all their defaults; under `arguments`.
+    """
+    plain = {**to_dict(config), "arguments": arguments.to_dict()}
+    shown: dict[str, Any] = redact(json.loads(json.dumps(plain, default=str)))
+    return shown

@@ -15,17 +15,22 @@ __all__ = [
     "CONF",
     "LIST_GROUPS",
     "OPTIONAL_GROUPS",
+    "SEVERAL",
     "add_choice",
     "choices",
     "first_line",
     "groups",
     "has_file",
+    "remove_choice",
 ]
 
 CONF = Path(__file__).parent / "conf"
 
 LIST_GROUPS = ("reward", "shaper")
-"""Groups of which several choices are taken at once, `reward=[exact,length]`."""
+"""Groups whose choices each fill a part of their own, `reward=[exact,length]`."""
+
+SEVERAL = (*LIST_GROUPS, "tracking")
+"""Groups of which several choices are taken at once; those of `tracking` fill one section."""
 
 OPTIONAL_GROUPS = ("experiment", "debug")
 """Groups of which nothing is chosen unless somebody chooses."""
@@ -61,6 +66,11 @@ def add_choice(group: str, name: str, node: dict[str, Any], about: str = "") -> 
     if not has_file(group, name):
         ConfigStore.instance().store(group=group, name=name, node=node)
         _added.setdefault(group, {})[name] = about
+
+
+def remove_choice(group: str, name: str) -> None:
+    """Take back what `add_choice` added; nothing for a name that it did not add."""
+    _added.get(group, {}).pop(name, None)
 
 
 def first_line(group: str, name: str) -> str:

@@ -25,7 +25,7 @@ METHODS = ("grpo",)
 # older releases had them: what to type instead.
 ELSEWHERE = {
     "output_dir": "the run folder is set by run.root, run.id or run.dir",
-    "run_name": "set name= and run.id=",
+    "run_name": "set name= and run.id=, or tracking.run_name=",
     "seed": "set seed=, which also seeds the data and the model",
     "report_to": "choose tracking=wandb, tensorboard, trackio or none",
     "project": "set tracking.project=",

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from data.tasks.reading import is_hub_id
 from rlconf import arithmetic, foreign
-from rlconf.build import build_task, reward_weights
+from rlconf.build import (
+    build_task,
+    build_tokenizer,
+    check_enough,
+    prompt_lengths,
+    reward_weights,
+    short_enough,
+)
 from rlconf.check import check_columns, ranks, shaper_names
 from rlconf.effects import advice, extra_forwards, without_effect
+from rlconf.overrides import plain, show
 from rlconf.plugins import settings_defaults
-from rlconf.problems import Problem, raise_all
+from rlconf.problems import raise_all
 from rlconf.schema import Config, to_dict
 from rlconf.trl_fields import defaults, effective
 
+if TYPE_CHECKING:
+    from data.tasks import Row, Task
+
 __all__ = ["differences", "report"]
 
-_REMOTE_TASKS = ("hub",)
-"""Tasks that would download; their rows are checked when training starts."""
+_FILE_TASKS = ("file", "hub")
+"""Tasks whose questions may be on the hub; then they are checked when training starts."""
 
 
 def report(config: Config) -> str:
@@ -49,24 +62,35 @@ def report(config: Config) -> str:
 def _task(config: Config, batch: arithmetic.Batch) -> tuple[int | None, list[str]]:
     """Rows of the training split, if they are at hand, and what to say about them."""
     name = config.task["name"]
-    if name in _REMOTE_TASKS:
-        path = config.task.get("path")
+    path = str(config.task.get("path"))
+    if name in _FILE_TASKS and is_hub_id(path):
         return None, [f"{name}: {path}; rows and columns are checked when training starts"]
     task = build_task(config)
     weights = reward_weights(config, task)
-    problems = check_columns(weights, list(task.train[0]), task.name)
-    if len(task.train) < batch.prompts:
-        text = f"task {name!r} has {len(task.train)} training rows and one generation batch takes "
-        text += f"{batch.prompts} prompts: set task.train_size to {batch.prompts} or more"
-        problems.append(Problem(text))
-    raise_all(problems)
+    raise_all(check_columns(weights, list(task.train[0]), task.name))
+    rows, prompts, dropped = _prompts(config, task)
+    check_enough(rows, batch.prompts, dropped)
     sizes = f"{len(task.train)} train, {len(task.dev)} dev, {len(task.test)} test"
     told = ", ".join(f"{reward} x {weight:g}" for reward, weight in weights.items())
     limit = effective(config.trainer).max_completion_length
     if config.trainer.get("max_completion_length") is None:
         limit = task.max_completion_tokens
     lines = [f"{name}: {sizes}", f"rewards: {told}", f"completions: up to {limit} tokens"]
-    return len(task.train), lines
+    return len(rows), [*lines, prompts, *dropped, *task.notes]
+
+
+def _prompts(config: Config, task: Task) -> tuple[list[Row], str, list[str]]:
+    """The training rows within the limits, their lengths if the tokenizer is at hand, and notes."""
+    path = config.model.path
+    if path is not None and not Path(path).expanduser().is_dir():
+        told = f"prompts: counted when training starts, by the tokenizer of {path}"
+        return task.train, told, []
+    tokenizer = build_tokenizer(config, task)
+    rows, notes = short_enough(task.train, tokenizer, config)
+    counts = sorted(prompt_lengths(task.train, tokenizer, config))
+    half = counts[len(counts) // 2]
+    told = f"prompts: {counts[0]} to {counts[-1]} tokens, half of them up to {half}"
+    return rows, told, notes
 
 
 def _batch(args: Any, batch: arithmetic.Batch, rows: int | None) -> list[str]:
@@ -110,7 +134,7 @@ def differences(config: Config) -> list[str]:
         "shaper": (list(root["shaper"]), list(config.shaper)),
     }
     found = [
-        f"{group} = {_show(now)} (default: {_show(usual)})"
+        f"{group} = {show(now)} (default: {show(usual)})"
         for group, (usual, now) in chosen.items()
         if now != usual
     ]
@@ -150,7 +174,7 @@ def _part_defaults(config: Config) -> dict[str, Any]:
 def _compare(usual: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """A line for each key whose value is not the usual one."""
     return [
-        f"{key} = {_show(value)}" + (f" (default: {_show(usual[key])})" if key in usual else "")
+        f"{key} = {show(value)}" + (f" (default: {show(usual[key])})" if key in usual else "")
         for key, value in sorted(now.items())
         if key not in usual or _as_list(value) != _as_list(usual[key])
     ]
@@ -165,9 +189,9 @@ def _trainer_differences(trainer: Mapping[str, Any]) -> list[str]:
     """The same for TRL's settings, against TRL's own defaults."""
     base = defaults()
     return [
-        f"trainer.{name} = {_show(value)} (TRL: {_show(base[name])})"
+        f"trainer.{name} = {show(value)} (TRL: {show(base[name])})"
         for name, value in sorted(trainer.items())
-        if name in base and value != _plain(base[name]) and value is not None
+        if name in base and value != plain(base[name]) and value is not None
     ]
 
 
@@ -207,20 +231,3 @@ def _optimiser_steps(batch: arithmetic.Batch) -> str:
         return f"{batch.updates} of an optimiser step"
     exact = f"{batch.updates}" if batch.updates.denominator == 1 else f"{float(batch.updates):.3g}"
     return f"{exact} optimiser steps"
-
-
-def _plain(value: Any) -> Any:
-    """An enum's value, as YAML would hold it."""
-    return getattr(value, "value", value)
-
-
-def _show(value: Any) -> str:
-    value = _plain(value)
-    words = {None: "null", True: "true", False: "false"}
-    if value is None or isinstance(value, bool):
-        return words[value]
-    if isinstance(value, str):
-        return value if len(value) <= 60 and value.isprintable() and value else repr(value[:60])
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(_show, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -8,6 +8,7 @@ is covered as soon as it is registered; a column that no reward has read before 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
@@ -20,7 +21,23 @@ MEGABYTE = 1_000_000
 HUNDRED_THOUSAND = 100_000
 
 # The gold answer, which no hostile completion below has.
-COLUMNS: dict[str, Any] = {"answer": "7", "gold": '["7"]', "level": 1}
+COLUMNS: dict[str, Any] = {
+    "answer": "7",
+    "gold": '["7"]',
+    "level": 1,
+    # Of reasoning_gym: a question whose scorer evaluates the answer.
+    "source": json.dumps(
+        {
+            "source": {"name": "countdown", "seed": 5, "size": 9, "level": None, "options": {}},
+            "index": 0,
+            "how": "tag",
+        }
+    ),
+}
+
+
+PATTERN = r"answer[:>]\s*([^<]*)"
+"""For rewards that look for the answer with a regular expression of the user's."""
 
 
 def _times(text: str, size: int = MEGABYTE) -> str:
@@ -240,9 +257,15 @@ def variants(name: str) -> list[dict[str, Any]]:
     spec = rewards.spec(name)
     found: list[dict[str, Any]] = [{}]
     for option, kind in spec.option_types.items():
-        choices = get_args(kind) if get_origin(kind) is Literal else ()
+        kinds = [kind, *get_args(kind)]  # `Literal[...] | None` too
+        choices = next((get_args(k) for k in kinds if get_origin(k) is Literal), ())
         choices = (True, False) if kind is bool else choices
-        found += [{option: choice} for choice in choices if choice != spec.options[option]]
+        rest = {"pattern": PATTERN} if "pattern" in spec.options else {}
+        found += [
+            {option: choice, **(rest if choice == "regex" else {})}
+            for choice in choices
+            if choice != spec.options[option]
+        ]
     return found
 
 

@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer
@@ -38,6 +39,8 @@ class OnlineTrainer(GRPOTrainer):
     Args:
         shapers: run in order on the advantages of each training rollout batch.
         on_rollout: called on every rank with a `Rollout` after each training generation.
+        rollout_data: columns of the data set that a `Rollout` carries along, such as those that its
+            rewards were computed from.
         accuracy_reward: name of a reward function; logs `accuracy`, the share of scored completions
             whose reward under it is at least 1.
 
@@ -51,12 +54,14 @@ class OnlineTrainer(GRPOTrainer):
         *args: Any,
         shapers: Sequence[Shaper] = (),
         on_rollout: Iterable[Callable[[Rollout], None]] = (),
+        rollout_data: Sequence[str] = (),
         accuracy_reward: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.shapers = list(shapers)
         self.on_rollout = list(on_rollout)
+        self.rollout_data = list(rollout_data)
         self.accuracy_reward = accuracy_reward
         self.generation = 0
         problems = conflicts(self.args, [part.name for part in self.shapers])
@@ -135,7 +140,7 @@ class OnlineTrainer(GRPOTrainer):
         for name, value in batch.metrics.items():
             self._metrics["train"][name].append(value)
         if self.on_rollout:
-            rollout = self._rollout(batch, signals)
+            rollout = self._rollout(batch, signals, inputs)
             for listener in self.on_rollout:
                 listener(rollout)
         return output
@@ -173,7 +178,9 @@ class OnlineTrainer(GRPOTrainer):
                 )
         return recorder.take(length)
 
-    def _rollout(self, batch: ShaperBatch, signals: Signals | None) -> Rollout:
+    def _rollout(
+        self, batch: ShaperBatch, signals: Signals | None, inputs: list[dict[str, Any]]
+    ) -> Rollout:
         # TRL has just gathered the texts, rewards and extras of this batch for its own table.
         size = self.args.generation_batch_size
         columns: dict[str, list[Any]] = {
@@ -195,7 +202,8 @@ class OnlineTrainer(GRPOTrainer):
         )
         columns |= dict(zip(local, gathered.t().tolist(), strict=True))
         columns["length"] = [int(length) for length in columns["length"]]
-        return Rollout(generation=self.generation, step=self.state.global_step, columns=columns)
+        data = {name: gather_object([row[name] for row in inputs]) for name in self.rollout_data}
+        return Rollout(self.generation, self.state.global_step, columns, data=data)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)

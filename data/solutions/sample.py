@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from data.prompts import prompt_ids
 from data.solutions.solution import Solution
 from data.tasks import Row
 
@@ -151,16 +152,12 @@ def _generate(
 
 
 def _prompt_ids(tokenizer: PreTrainedTokenizerBase, row: Row) -> list[int]:
-    prompt = row["prompt"]
-    if isinstance(prompt, str):
-        ids = tokenizer(prompt)["input_ids"]
-    else:
-        ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)[
-            "input_ids"
-        ]
+    (ids,) = prompt_ids(tokenizer, [row["prompt"]])
     if not ids:
-        raise ValueError(f"row {row['id']!r}: its prompt {prompt!r} has no tokens; expected text")
-    return list(ids)
+        raise ValueError(
+            f"row {row['id']!r}: its prompt {row['prompt']!r} has no tokens; expected text"
+        )
+    return ids
 
 
 def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -1,6 +1,6 @@
 """Tasks: questions with answers, by name. Importing this package registers the shipped ones."""
 
-from data.tasks import arithmetic, hub, largest, sort
+from data.tasks import arithmetic, file, hub, largest, reasoning_gym, sort
 from data.tasks.base import Row, Task, TaskSpec, get, make_task, names, task
 
 __all__ = [
@@ -8,11 +8,13 @@ __all__ = [
     "Task",
     "TaskSpec",
     "arithmetic",
+    "file",
     "get",
     "hub",
     "largest",
     "make_task",
     "names",
+    "reasoning_gym",
     "sort",
     "task",
 ]

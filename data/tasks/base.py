@@ -44,6 +44,8 @@ class Task:
             None where a task needs a real tokenizer.
         demonstrate: `f(row, rng) -> completion` for the warm start of a model built from nothing.
             It teaches the form of an answer and nothing about which answer is right.
+        notes: What a user should know of how the rows came about, a sentence each: what was
+            malformed, repeated or left out.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Task:
     max_completion_tokens: int
     alphabet: str | None = None
     demonstrate: Callable[[Row, Random], str] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse rows that lack a column: found here, it names the task and the split."""

@@ -5,9 +5,13 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from rlconf import plugins
+from rlconf.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,34 +20,70 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(), re.M | re.S)
 
 
+GUIDES = ("docs/add_a_reward.md", "docs/add_a_task.md", "docs/add_a_shaper.md")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reader's folder, with the page's file under the name in its first line."""
+    """The reader's folder, with the file of each guide under the name in its first line."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    (source,) = blocks("docs/add_a_reward.md", "python")
-    name = source.splitlines()[0].removeprefix("# ")
-    assert name == "my_rewards.py"
-    (folder / name).write_text(source)
+    for guide in GUIDES:
+        (source,) = blocks(guide, "python")
+        name = source.splitlines()[0].removeprefix("# ")
+        assert name == f"my_{guide.rpartition('_')[2].removesuffix('.md')}s.py"
+        (folder / name).write_text(source)
     return folder
 
 
-COMMANDS = "".join(blocks("docs/add_a_reward.md", "console")).splitlines()
+def commands(guide: str) -> list[str]:
+    return "".join(blocks(guide, "console")).splitlines()
 
 
-def test_the_page_has_a_test_a_check_and_a_training_run() -> None:
+@pytest.mark.parametrize("guide", GUIDES)
+def test_a_guide_has_a_test_a_check_and_a_training_run(guide: str) -> None:
     starts = ["python -m pytest", "rlconf validate", "rlconf train"]
-    assert [" ".join(line.split()[:2]) for line in COMMANDS] == ["python -m", *starts[1:]]
+    assert [" ".join(line.split()[:2]) for line in commands(guide)] == ["python -m", *starts[1:]]
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_what_a_guide_asks_to_write_is_under_30_lines(guide: str) -> None:
+    """Lines of code, without the test, blank lines and comments."""
+    (source,) = blocks(guide, "python")
+    body = source.partition("\ndef test_")[0]
+    assert len([line for line in body.splitlines() if line.strip() and line[0] != "#"]) < 30
+
+
+@pytest.fixture
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[int, str]]]:
+    """`run(command, apart=...)`: its exit status and what it said; in this process or apart."""
+    monkeypatch.chdir(folder)
+    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def run(command: str, apart: bool) -> tuple[int, str]:
+        program, *arguments = shlex.split(command)
+        if program == "rlconf" and not apart:
+            return main(arguments), "(see above)"
+        environment = {**os.environ, "PATH": search}
+        done = subprocess.run(
+            [program, *arguments], env=environment, capture_output=True, text=True
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    yield run
+    for module in [name for name in sys.modules if name.startswith("rlconf_plugin_")]:
+        plugins.forget(module)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda line: " ".join(line.split()[:2]))
-def test_a_command_of_add_a_reward_succeeds(folder: Path, command: str) -> None:
-    bin_folder = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
-        shlex.split(command), cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.parametrize(
+    ("guide", "command"), [(guide, line) for guide in GUIDES for line in commands(guide)]
+)
+def test_a_command_of_a_guide_succeeds(
+    run: Callable[..., tuple[int, str]], guide: str, command: str
+) -> None:
+    # The first guide shows that the commands stand on their own; the others save time.
+    status, said = run(command, apart=guide == GUIDES[0])
+    assert status == 0, said
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlconf import checkpoint, compose, manifest, tree
+from rlconf.cli import main
 from rlconf.record import read_metrics
 
 LOCAL = ["quickstart"]
@@ -52,6 +53,8 @@ def test_a_run_leaves_everything_that_it_promises(train, experiment, capsys):
         "certainty",
         "length",
         "ucas/weight",
+        "answer",  # what the reward read
+        "id",
     } <= set(rollouts.column_names)
 
     assert checkpoint.fault(folder / "checkpoints" / "checkpoint-3") is None
@@ -66,10 +69,12 @@ def test_a_run_leaves_everything_that_it_promises(train, experiment, capsys):
     assert "pass@2" in said
     assert "everything is in runs" in capsys.readouterr().out
 
+    assert main(["rewards", "test", "exact", "--rollouts", str(folder)]) == 0
+    assert "recorded mean" in (said := capsys.readouterr().out)
+    assert "0 scores differ" in said
+
 
 def test_an_adapter_is_trained_saved_and_evaluated(train):
-    from rlconf.cli import main
-
     assert train("run.id=a", "peft=lora") == 0
     folder = Path("runs/quickstart/a")
     assert (folder / "model" / "adapter_config.json").exists()
@@ -84,8 +89,6 @@ def test_an_adapter_is_trained_saved_and_evaluated(train):
 
 def test_the_same_model_is_measured_alike_by_the_run_and_by_the_command(train, capsys):
     """Same weights, questions and seed: `evaluate` on the model's folder repeats `after`."""
-    from rlconf.cli import main
-
     train("run.id=a")
     model = Path("runs/quickstart/a/model")
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.answers import _LOCATORS, extract, locate
+from rewards.answers import _LOCATORS, extract, locate, render
 from rewards.errors import ConfigError
 
 
@@ -98,6 +98,44 @@ def test_hash(text: str, answer: str | None) -> None:
 )
 def test_final(text: str, answer: str | None) -> None:
     assert extract(text, "final") == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "answer"),
+    [
+        ("Answer: 4, or Answer:  5 ", r"Answer:(.*)", "4, or Answer:  5"),
+        ("Answer: 4\nAnswer: 5", r"Answer: (\d)", "5"),
+        ("4 5", r"\d", "5"),
+        ("ab", r"a|(b)", "b"),
+        ("ba", r"a|(b)", None),  # the last match leaves the group out
+        ("x", r"y", None),
+        ("x", r"x*?", None),  # empty
+    ],
+)
+def test_regex(text: str, pattern: str, answer: str | None) -> None:
+    assert extract(text, "regex", pattern) == answer
+
+
+@pytest.mark.parametrize(
+    ("how", "pattern", "said"),
+    [
+        ("regex", None, "needs a pattern"),
+        ("regex", "(", "is no regular expression"),
+        ("boxed", "x", "belongs to how=regex, and how is boxed"),
+    ],
+)
+def test_a_pattern_that_does_not_fit(how: str, pattern: str | None, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        locate("", how, pattern)
+
+
+@pytest.mark.parametrize("how", sorted(_LOCATORS))
+@pytest.mark.parametrize("answer", ["7", "-1,080", "0.5"])
+def test_a_rendered_answer_is_found(how: str, answer: str) -> None:
+    text = render(answer, how)
+    assert text is not None
+    assert extract(text, how) == answer
+    assert render(answer, "regex") is None
 
 
 def test_the_span_holds_the_answer() -> None:

@@ -75,7 +75,7 @@ def test_the_corpus_earns_nothing_and_takes_no_time(
 def test_every_variant_has_defined_values_too(name: str, tally: Counter[str]) -> None:
     texts = [*hostile.LONG.values(), *(f"<answer>{text}</answer>" for text in hostile.SHORT)]
     if rewards.spec(name).isolation is not None:
-        texts = texts[::8]  # many of them last until they are stopped
+        texts = texts[::16]  # many of them last until they are stopped
     for options in hostile.variants(name)[1:]:
         score(name, texts, **options)
         tally[name] += len(texts)

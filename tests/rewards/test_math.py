@@ -58,7 +58,7 @@ def test_an_answer_without_end_is_wrong_and_counted() -> None:
 def test_even_in_the_trainers_process_sympy_is_elsewhere() -> None:
     here = get("math", isolated=False)
     assert here([r"\boxed{0.5}"], answer=[r"\frac{1}{2}"]) == [1.0]
-    assert "rewards._compare" not in sys.modules
+    assert "rewards._math" not in sys.modules
 
 
 @pytest.mark.parametrize("options", [{"max_length": 0}, {"timeout": 0.0}, {"timeout": -1.0}])

@@ -88,6 +88,15 @@ def test_long_prompts_are_left_out(cache: str, tmp_path: Path):
     # Levels 3-6: prompts of 4 to 7 characters, a token each; at most 5 leaves levels 3 and 4.
     parts = build(compose([*SMALL, cache, "model.max_prompt_tokens=5"]), tmp_path)
     assert {row["level"] for row in parts.train} == {3, 4}
+    (note,) = parts.notes
+    assert "training prompts have more than 5 tokens (the longest 7) and are left out" in note
+
+
+def test_an_empty_prompt_is_left_out_and_counted(tokenizer):
+    rows = [{"prompt": ""}, {"prompt": "1>"}, {"prompt": []}]
+    kept, notes = building.short_enough(rows, tokenizer, compose())
+    assert kept == [{"prompt": "1>"}]
+    assert notes == ["2 of 3 training prompts are empty and left out"]
 
 
 def test_too_few_rows_for_a_batch(cache: str, tmp_path: Path):

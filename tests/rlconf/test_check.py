@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rlconf.check import check, check_columns, ranks, reward_options
+from rlconf.check import check, check_columns, options_under_guard, ranks
 from rlconf.compose import compose
 from rlconf.schema import Config, GuardSection
 
@@ -130,10 +130,10 @@ def test_a_reward_has_its_own_limits_else_the_guards(base: Config):
     rewards = {"math": {"weight": 0.5, "timeout": 2.0}, "exact": {}, "accuracy_reward": {}}
     guard = GuardSection(reward_timeout=3.0, reward_on_failure="stop")
     config = dataclasses.replace(base, reward=rewards, guard=guard)
-    assert reward_options(config, "math") == {"timeout": 2.0, "on_failure": "stop"}
-    assert reward_options(config, "exact") == {}
+    assert options_under_guard(config, "math") == {"timeout": 2.0, "on_failure": "stop"}
+    assert options_under_guard(config, "exact") == {}
     both = {"timeout": 3.0, "on_failure": "stop"}
-    assert reward_options(config, "accuracy_reward") == both
+    assert options_under_guard(config, "accuracy_reward") == both
 
 
 def test_rewards_of_trl(base: Config):
@@ -191,7 +191,9 @@ def test_models(base: Config):
         ("checkpoint", {"keep": 0}, "checkpoint.keep=0"),
         ("launch", {"processes": 0}, "launch.processes=0"),
         ("launch", {"name": "single", "processes": 2}, "use launch=ddp"),
-        ("tracking", {"name": "trackio"}, "pip install 'rlconf[trackio]'"),
+        ("tracking", {"trackio": True}, "pip install 'rlconf[trackio]'"),
+        ("tracking", {"wandb": True}, "tracking=wandb needs the package wandb: pip install wandb"),
+        ("tracking", {"rollout_rows": -1}, "tracking.rollout_rows=-1: expected 0 or more"),
     ],
 )
 def test_ranges_of_our_sections(

@@ -53,6 +53,25 @@ def test_help_lists_groups_choices_and_keys(command, capsys: pytest.CaptureFixtu
         assert part in out
 
 
+def test_overrides_stand_before_between_and_after_options(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["train", "name=a", "-m", "seed=0,1", "--cfg", "task=sort,largest"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "0_seed-0_task-sort: name=a seed=0 task=sort"
+    assert len(lines) == 4
+    with pytest.raises(SystemExit) as end:
+        cli.main(["train", "seed=1", "--seed", "task=sort"])
+    assert end.value.code == 2
+    assert "unrecognized arguments: --seed" in capsys.readouterr().err
+
+
+def test_what_goes_with_m_is_refused_without_it(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["train", "--resume"]) == 2
+    assert "one run goes on with resume=auto" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["train", "-m", "--jobs", "0"])
+    assert "'0': expected a number from 1" in capsys.readouterr().err
+
+
 def test_an_unknown_command_is_refused_with_2():
     with pytest.raises(SystemExit) as end:
         cli.main(["trian"])

@@ -20,7 +20,7 @@ def test_nothing_chosen_is_plain_grpo_with_the_tiny_model():
     assert config.shaper == {}
     assert config.model.name == "tiny"
     assert config.trainer["method"] == "grpo"
-    assert list(config.reward) == ["exact"]
+    assert config.reward == {}  # the task's own
 
 
 def test_quickstart_adds_ucas_and_nothing_else_of_weight():
@@ -104,15 +104,27 @@ def test_a_setting_does_not_switch_its_part_on():
     assert message("shaper.ucas.beta=1") == (
         "shaper.ucas.beta is set but ucas is not chosen: add shaper=[ucas]"
     )
-    assert "add reward=[exact,length]" in message("reward.length.weight=1")
+    assert "add reward=[exact,length]" in message("reward=[exact]", "reward.length.weight=1")
+    assert message("reward.length.weight=1") == (
+        "reward.length.weight is set but length is not chosen: add reward=[length], and beside it "
+        "the task's own, such as reward=[exact,length]"
+    )
     assert "there is no reward 'exat'; did you mean exact?" in message("reward.exat.weight=1")
     assert "add peft=lora" in message("peft.r=4")
 
 
 def test_a_value_where_a_part_has_options():
-    assert message("reward.exact=3") == (
+    assert message("reward=[exact]", "reward.exact=3") == (
         "reward.exact=3: expected options, such as reward.exact.KEY=VALUE"
     )
+
+
+def test_several_trackers_fill_one_section():
+    several = compose(["tracking=[wandb,tensorboard]", "tracking.project=p"]).tracking
+    assert (several.wandb, several.tensorboard, several.trackio) == (True, True, False)
+    assert several.project == "p"
+    assert compose(["tracking=wandb"]).tracking.wandb
+    assert compose(["tracking=none"]) == compose(["tracking=[]"]) == compose([])
 
 
 def test_two_presets_of_one_part_are_refused():

@@ -21,7 +21,9 @@ FILES = sorted(path for path in tree.CONF.rglob("*.yaml") if path.name != "confi
 
 # What a choice cannot do without, to be composed by itself.
 NEEDS = {
-    ("task", "hub"): ["task.path=questions.jsonl", "reward=[math]"],
+    ("task", "file"): ["task.path=questions.jsonl"],
+    ("task", "hub"): ["task.path=owner/questions"],
+    ("task", "reasoning_gym"): ["task.name=chain_sum"],
     ("model", "hub"): ["model.path=some/model"],
 }
 
@@ -53,10 +55,10 @@ def test_every_choice_composes(monkeypatch: pytest.MonkeyPatch):
         for name in tree.choices(group):
             if name in foreign.OPTIONS:
                 continue  # two of them have options without a default
-            chosen = f"{group}=[{name}]" if group in tree.LIST_GROUPS else f"{group}={name}"
+            chosen = f"{group}=[{name}]" if group in tree.SEVERAL else f"{group}={name}"
             compose([chosen, *NEEDS.get((group, name), [])])
             tried += 1
-    assert tried >= len(FILES) == 29
+    assert tried >= len(FILES) == 32
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -74,7 +76,7 @@ def test_task_files_hold_the_defaults_of_the_code(name: str):
     assert in_file == {"name": name, **settings_defaults(tasks.get(name).settings)}
 
 
-@pytest.mark.parametrize("name", ["exact", "math", "boxed", "format", "length"])
+@pytest.mark.parametrize("name", ["exact", "math", "boxed", "format", "length", "reasoning_gym"])
 def test_reward_files_hold_the_defaults_of_the_code(name: str):
     in_file = OmegaConf.to_container(OmegaConf.load(tree.CONF / "reward" / f"{name}.yaml"))
     options = dict(rewards.spec(name).options)

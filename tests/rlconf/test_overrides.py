@@ -45,7 +45,10 @@ def test_hydra_keys_are_refused():
 
 def test_deleting_sweeping_and_packages_are_refused():
     assert "set shaper=null instead" in problem("~shaper")
-    assert "expected one value" in problem("seed=1,2")
+    for several in ("seed=1,2", "seed=range(3)", "task=glob(*)", "seed=choice(1,2)"):
+        assert "expected one value; to train once with each, type rlconf train -m" in problem(
+            several
+        )
     assert "without @ or /" in problem("task@other=sort")
 
 
@@ -70,3 +73,12 @@ def test_null_is_the_choice_called_none_or_no_choice():
     assert found.groups == {"peft": "none", "shaper": []}
     assert problem("task=null").startswith("task=null: choose one of arithmetic, ")
     assert problem("task=[]") == "task=[]: choose one"
+    assert problem("tracking=[none,wandb]") == "tracking=[none,wandb]: choose one"
+
+
+def test_beside_reasoning_gym_the_tasks_name_is_its_data_set():
+    found, problems = read_overrides(["task.name=chain_sum", "task=reasoning_gym"])
+    assert problems == []
+    assert found.values == [("task.dataset", "chain_sum")]
+    found, _ = read_overrides(["task.name=chain_sum"])
+    assert found.values == [("task.name", "chain_sum")]

@@ -48,6 +48,16 @@ def test_a_row_holds_step_generation_time_and_the_numbers_as_logged(tmp_path):
     ]
 
 
+def test_an_evaluation_has_a_prefix_and_listeners_get_the_row_as_written(tmp_path):
+    heard = []
+    metrics = Metrics(tmp_path / "metrics.jsonl", listeners=[heard.append])
+    log(metrics, 2, {"eval_reward": 0.5, "eval_rewards/exact/mean": 1.0, "reward": 0.1})
+    log(metrics, 2, {"train_runtime": 3.0})
+
+    assert read_metrics(metrics.path) == heard
+    assert {"step", "eval/reward", "eval/rewards/exact/mean", "reward"} < set(heard[0])
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
 def test_a_number_that_json_cannot_hold_is_null(tmp_path, value):
     metrics = Metrics(tmp_path / "metrics.jsonl")
@@ -165,3 +175,26 @@ def test_cutting_back_deletes_later_generations(tmp_path):
         files(rollout(generation))
     cut_back_rollouts(tmp_path, generation=9)
     assert [path.stem for path in tmp_path.iterdir()] == ["000009"]
+
+
+def test_columns_of_the_data_set_keep_their_types_and_their_length(tmp_path):
+    files = RolloutFiles(tmp_path, max_chars=3)
+    texts = {"prompt": ["12345", "2>"], "completion": [[{"role": "assistant", "content": "a"}]] * 2}
+    data = {
+        "answer": [12, 7],
+        "gold": ["[1, 2, 3]", None],
+        "tags": [["a"], []],
+        "none": [None, None],
+        "mixed": [1, "x"],
+        "prompt": ["not", "this"],
+    }
+    files(Rollout(1, 0, texts, data=data))
+
+    table = pq.read_table(tmp_path / "000001.parquet")
+    rows = table.to_pylist()
+    assert rows[0]["prompt"] == "123"
+    assert (rows[0]["answer"], rows[0]["gold"], rows[0]["tags"]) == (12, "[1, 2, 3]", ["a"])
+    assert [row["mixed"] for row in rows] == ["1", "x"]
+    assert str(table.schema.field("none").type) == "string"
+    assert table.schema.field("completion").metadata == {b"encoding": b"json"}
+    assert table.schema.field("prompt").metadata is None

@@ -8,9 +8,11 @@ import pytest
 
 from rewards.errors import ConfigError
 from rlconf import checkpoint, compose, manifest
+from rlconf.folder import RunFolder
 from rlconf.launch import World
 from rlconf.record import read_metrics
-from rlconf.schema import Config, RunSection
+from rlconf.redact import redact
+from rlconf.schema import Config, RunSection, TrackingSection, to_dict
 from rlconf.session import Session, add_evaluation, begin, read_evaluation
 
 ALONE = World(size=1, rank=0, kind="NO", device="cpu")
@@ -66,6 +68,31 @@ def test_resume_cuts_everything_back_to_the_checkpoint(tmp_path):
 def test_a_resumed_run_keeps_its_name_at_the_tracker(tmp_path):
     first = open_run(tmp_path)
     assert open_run(tmp_path, resume="auto").tracking_id == first.tracking_id
+
+
+def test_what_earlier_sessions_sent_to_the_trackers_is_known(tmp_path):
+    tracked = {"tracking": TrackingSection(wandb=True)}
+    assert open_run(tmp_path, **tracked).logged == 0
+    train_to(Session(RunFolder(tmp_path / "sort/a"), None, 0, 0, 0, "", []), step=3)
+
+    # The second session cuts the file back and logs nothing: the third still knows.
+    for _ in range(2):
+        session = open_run(tmp_path, resume="auto", **tracked)
+        assert (session.step, session.logged) == (3, 4)
+
+    elsewhere = open_run(tmp_path, resume="auto", tracking=TrackingSection(tensorboard=True))
+    assert elsewhere.logged == 3
+
+
+def test_a_secret_is_neither_recorded_nor_told_and_a_new_one_is_the_same_run(tmp_path):
+    for key in ("typed-the-first-time", "typed-the-second-time"):
+        session = open_run(tmp_path, resume="auto", reward={"judge": {"api_key": key}})
+        assert not any("changed" in note for note in session.notes)
+        for file in (session.folder.config, session.folder.manifest):
+            assert "typed" not in file.read_text()
+    hashes = {manifest.read(session.folder.manifest)["config_hash"]}
+    again = config(tmp_path, reward={"judge": {"api_key": "other"}})
+    assert hashes == {manifest.config_hash(redact(to_dict(again)))}
 
 
 def test_resume_tells_which_settings_changed(tmp_path):

@@ -1,5 +1,6 @@
 """`rlconf validate`: what is said about a configuration."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def test_the_batch_of_quickstart_is_spelt_out():
         "sort: 8192 train, 256 dev, 512 test",
         "rewards: exact x 1",
         "completions: up to 7 tokens",
+        "prompts: 4 to 7 tokens, half of them up to 6",
     ]
     assert block(text, "batch") == [
         "32 prompts x 8 generations = 256 completions per generation batch",
@@ -35,6 +37,7 @@ def test_the_batch_of_quickstart_is_spelt_out():
     assert any("epsilon_high=0.28" in line for line in block(text, "without effect"))
     assert "trainer.learning_rate = 0.001 (TRL: 1e-06)" in block(text, "differences from TRL")
     assert block(text, "differences from rlconf") == [
+        "reward = [exact] (default: [])",
         "shaper = [ucas] (default: [])",
         "name = quickstart (default: rlconf)",
     ]
@@ -58,6 +61,7 @@ def test_off_policy_says_what_it_costs():
 def test_only_what_was_changed_in_a_part_is_a_difference():
     changed = ["experiment=quickstart", "shaper.ucas.beta=0.02", "task.levels=[2,3]", "seed=4"]
     assert differences(compose(changed)) == [
+        "reward = [exact] (default: [])",
         "shaper = [ucas] (default: [])",
         "name = quickstart (default: rlconf)",
         "seed = 4 (default: 0)",
@@ -70,6 +74,28 @@ def test_only_what_was_changed_in_a_part_is_a_difference():
 def test_columns_and_rows_are_checked():
     with pytest.raises(ConfigError, match="16 training rows and one generation batch takes 32"):
         report(compose(["task.train_size=16"]))
+
+
+def test_long_prompts_and_notes_of_the_task_are_reported(tmp_path: Path):
+    path = tmp_path / "q.jsonl"
+    rows = [{"prompt": "1" * (1 + n // 36), "answer": "1", "n": n} for n in range(40)]
+    texts = [json.dumps({**row, "prompt": f"{row['n']}+{row['prompt']}"}) for row in rows]
+    path.write_text("\n".join([*texts, "{"]))
+    command = ["task=file", f"task.path={path}", "task.malformed=skip", "task.dev_size=0"]
+    command += ["task.test_size=0", "model.max_prompt_tokens=4", "task.rewards=[exact]"]
+    lines = block(report(compose(command)), "task")
+    assert "prompts: 3 to 5 tokens, half of them up to 4" in lines
+    long = "4 of 40 training prompts have more than 4 tokens (the longest 5) and are left out"
+    assert f"{long}: model.max_prompt_tokens" in lines
+    assert "1 of 41 rows is malformed and left out:" in lines
+    assert any(f"{path}, line 41: is not JSON" in line for line in lines)
+
+
+def test_a_hub_data_set_and_a_hub_model_are_left_for_later():
+    lines = block(report(compose(["task=file", "task.path=a/b", "model.path=c/d"])), "task")
+    assert lines == ["file: a/b; rows and columns are checked when training starts"]
+    lines = block(report(compose(["model.path=c/d"])), "task")
+    assert "prompts: counted when training starts, by the tokenizer of c/d" in lines
 
 
 def test_a_plugin_task_that_lacks_a_column(tmp_path: Path):

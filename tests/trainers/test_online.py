@@ -34,7 +34,7 @@ def build(make_model, tokenizer, grpo_config, prompts, digit_reward):
     ) -> Any:
         parts = {
             key: kwargs.pop(key)
-            for key in ("shapers", "on_rollout", "accuracy_reward", "ucas")
+            for key in ("shapers", "on_rollout", "rollout_data", "accuracy_reward", "ucas")
             if key in kwargs
         }
         model = kwargs.pop("model", None) or make_model()
@@ -261,7 +261,9 @@ def test_ucas_trainer_is_the_composition(build) -> None:
 def test_rollout_columns(build) -> None:
     """What a listener gets agrees with the rollout that is trained on."""
     seen: list[Any] = []
-    trainer = build(shapers=[make_shaper("ucas")], on_rollout=[seen.append])
+    trainer = build(
+        shapers=[make_shaper("ucas")], on_rollout=[seen.append], rollout_data=["answer"]
+    )
     output = generate(trainer)
     (rollout,) = seen
     assert (rollout.generation, rollout.step) == (1, 0)
@@ -277,6 +279,8 @@ def test_rollout_columns(build) -> None:
     }
     assert {len(values) for values in rollout.columns.values()} == {16}
     assert rollout.columns["prompt"][0] == trainer.train_dataset[0]["prompt"]
+    answers = {row["prompt"]: row["answer"] for row in trainer.train_dataset}
+    assert rollout.data == {"answer": [answers[text] for text in rollout.columns["prompt"]]}
     assert rollout.columns["length"] == output["completion_mask"].sum(dim=1).tolist()
     mean = output["advantages"].sum(dim=1) / output["completion_mask"].sum(dim=1)
     torch.testing.assert_close(torch.tensor(rollout.columns["ucas/advantage"]), mean)

@@ -56,13 +56,31 @@ def load_policy(
     if dtype not in DTYPES:
         raise ConfigError(f"dtype={dtype!r}: expected {', '.join(DTYPES)}")
     shared: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    # The tokenizer first: it is small, and whatever is wrong with the path shows at once.
+    tokenizer = load_tokenizer(path, **shared)
     try:
-        # The tokenizer first: it is small, and whatever is wrong with the path shows at once.
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **shared)
         model = AutoModelForCausalLM.from_pretrained(
             source, dtype=DTYPES[dtype], attn_implementation=attn_implementation, **shared
         )
     except (OSError, ValueError, ImportError, SafetensorError) as error:
+        raise ConfigError(_explain(source, revision, error)) from error
+    return model, tokenizer
+
+
+def load_tokenizer(
+    path: str | Path, *, revision: str | None = None, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
+    """Load the tokenizer alone, as `load_policy` does, and without its weights.
+
+    Raises:
+        ConfigError: If there is none, or it has no token to end or pad with.
+    """
+    source = _source(str(path))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, padding_side="left", revision=revision, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError, ImportError) as error:
         raise ConfigError(_explain(source, revision, error)) from error
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
@@ -76,7 +94,7 @@ def load_policy(
             source,
             tokenizer.eos_token,
         )
-    return model, tokenizer
+    return tokenizer
 
 
 def _source(path: str) -> str:

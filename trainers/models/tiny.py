@@ -132,12 +132,7 @@ def build_tiny(
     settings: TinySettings, task: Task, seed: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Build a tiny model and warm it up, without any cache; see `tiny_model`."""
-    if task.alphabet is None:
-        raise ConfigError(
-            f"task {task.name!r} has no alphabet, so no tiny model can be built for it. "
-            "Load a model with model.path=FOLDER_OR_HUB_ID instead of model=tiny."
-        )
-    tokenizer = character_tokenizer(task.alphabet)
+    tokenizer = tiny_tokenizer(task)
     special = {
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": tokenizer.bos_token_id,
@@ -170,6 +165,20 @@ def build_tiny(
             )
     model.generation_config = GenerationConfig(**special)
     return model.eval(), tokenizer
+
+
+def tiny_tokenizer(task: Task) -> PreTrainedTokenizerFast:
+    """The tokenizer of the tiny models of a task: its characters.
+
+    Raises:
+        ConfigError: If the task has no alphabet.
+    """
+    if task.alphabet is None:
+        raise ConfigError(
+            f"task {task.name!r} has no alphabet, so no tiny model can be built for it. "
+            "Load a model with model.path=FOLDER_OR_HUB_ID instead of model=tiny."
+        )
+    return character_tokenizer(task.alphabet)
 
 
 def default_cache() -> Path:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.solutions import Solution, accuracy, pass_at_k, summary
-from data.solutions.statistics import wilson
+from data.solutions.statistics import Mean, mean, t_95, wilson
 
 
 def solutions(*counts, level=None):
@@ -161,3 +161,32 @@ def test_summary_of_nothing_is_json_too():
     assert report["accuracy"] is None
     assert report["cut_off"] is None
     assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+@pytest.mark.parametrize(
+    ("degrees", "point"),  # printed tables
+    [
+        (1, 12.706),
+        (2, 4.303),
+        (3, 3.182),
+        (4, 2.776),
+        (7, 2.365),
+        (10, 2.228),
+        (30, 2.042),
+        (120, 1.980),
+    ],
+)
+def test_students_point(degrees: int, point: float) -> None:
+    assert t_95(degrees) == pytest.approx(point, abs=5e-4)
+
+
+def test_a_mean_over_seeds_with_its_interval() -> None:
+    # 0.8 0.9 1.0: m = 0.9, s = 0.1, half = 4.3027 * 0.1 / sqrt(3) = 0.24842
+    found = mean([0.8, 0.9, 1.0])
+    assert (found.value, found.count) == (pytest.approx(0.9), 3)
+    assert found.low == pytest.approx(0.65158, abs=1e-5)
+    assert found.high == pytest.approx(1.14842, abs=1e-5)
+    assert mean([2.0, 2.0]) == Mean(2.0, 2.0, 2.0, 2)
+    assert mean([2.0]) == Mean(2.0, None, None, 1)  # one value says nothing about spread
+    with pytest.raises(ValueError, match="no values"):
+        mean([])

@@ -1,4 +1,4 @@
-"""Compare two expressions with math-verify. Imported by worker processes only: it loads sympy."""
+"""math-verify's comparison. Imported by worker processes only: it loads sympy."""
 
 from __future__ import annotations
 
