@@ -91,9 +91,7 @@ def test_the_list_as_text(capsys: pytest.CaptureFixture[str]):
     assert "length  [0, 1]  (rlconf)\n    1 up to `budget`, falling linearly" in text
     assert "    reward.format.tags=[think,answer]  (tuple of str)\n" in text
     assert "    reward.exact.how=final  (one of 'final', " in text
-    assert (
-        "    runs in worker processes: timeout=5 memory_gib=4 workers=0 on_failure=0" in text
-    )
+    assert "    runs in worker processes: timeout=5 memory_gib=4 workers=0 on_failure=0" in text
 
 
 def test_scores_and_parts_of_each_completion(capsys: pytest.CaptureFixture[str], plugin: str):
