@@ -22,7 +22,9 @@ COMMANDS = (
     "validate",
     "inspect",
     "evaluate",
+    "compare",
     "rewards",
+    "export",
 )
 """In the order of `rlconf --help`; `some-name` is `rlconf/commands/some_name.py`."""
 

@@ -46,8 +46,8 @@ def compose(
         overrides: `GROUP=CHOICE` and `KEY=VALUE`, as on the command line.
         plugins: Python files to import first, beside those that the overrides and
             `$RLCONF_PLUGINS` name.
-        base: a `config.yaml` to start from instead of the tree; then only single settings can be
-            overridden.
+        base: a `config.yaml` to start from instead of the tree; then another task and other
+            rewards can be chosen, and single settings changed.
 
     Raises:
         ConfigError: listing everything that is wrong.
@@ -98,7 +98,8 @@ def composed(
         recorded = _read_yaml(base)
         problems += _plugins_missing(recorded, paths)
         config = OmegaConf.create(recorded)
-        problems += [_not_on_base(group, base) for group in chosen.groups]
+        problems += [_not_on_base(g, base) for g in chosen.groups if g not in tree.REPLACEABLE]
+        _replace_sections(config, chosen)
     problems += _lay_over(config, chosen.values)
     try:
         values = OmegaConf.to_container(config, resolve=True)
@@ -234,10 +235,30 @@ def _same_name_twice(chosen: Overrides) -> list[Problem]:
     return problems
 
 
+def _replace_sections(config: DictConfig, chosen: Overrides) -> None:
+    """Put the chosen task and rewards into a recorded configuration, in place of its own.
+
+    What belonged to the former task goes with it: its rewards, unless others are chosen, and the
+    length of its answers.
+    """
+    groups = {group: chosen.groups[group] for group in tree.REPLACEABLE if group in chosen.groups}
+    if not groups:
+        return
+    fresh = _from_tree(Overrides(groups=groups))
+    for group in groups:
+        config[group] = fresh[group]
+    if "task" in groups:
+        if "reward" not in groups:
+            config["reward"] = {}  # the task's own
+        for key in ("trainer.max_completion_length", "evaluate.max_new_tokens"):
+            if OmegaConf.select(config, key) is not None:
+                OmegaConf.update(config, key, None)
+
+
 def _not_on_base(group: str, base: Path) -> Problem:
     return Problem(
-        f"{group}=...: {base} is already composed, so only single settings can be changed, "
-        f"such as {group}.KEY=VALUE",
+        f"{group}=...: {base} is already composed, so beside {' and '.join(tree.REPLACEABLE)} only "
+        f"single settings can be changed, such as {group}.KEY=VALUE",
         (group,),
     )
 

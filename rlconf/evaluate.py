@@ -14,20 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from data.solutions import Solution, sample, summary, verify
-from rewards.errors import CheckpointError
-from rlconf import checkpoint, compose, launch
+from data.solutions import Solution, outcomes, sample, summary, verify
+from rewards.errors import ConfigError
+from rlconf import compose, launch
 from rlconf.build import build_model, build_reward, build_task
 from rlconf.console import Reporter, quiet_libraries
+from rlconf.evaluations import check_name, per_question, provenance
+from rlconf.files import write_json
 from rlconf.folder import RunFolder, choose
 from rlconf.launch import World
 from rlconf.schema import Config, EvaluateSection
 from rlconf.session import add_evaluation
+from rlconf.targets import run_of, weights_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from data.tasks import Task
+    from data.tasks import Row, Task
 
 
 def measure(
@@ -54,10 +57,10 @@ def measure(
         world: the process group; all processes must call this.
 
     Returns:
-        The same on every process: the settings, and under `sampled` and `greedy` (None if not
-        wanted) what `data.solutions.summary` says.
+        The same on every process: the settings; under `sampled` and `greedy` (None if not wanted)
+        what `data.solutions.summary` says; and under `per_question` each question's outcome.
     """
-    rows = getattr(task, settings.split)[: settings.limit]
+    rows: list[Row] = getattr(task, settings.split)[: settings.limit]
     own = rows[world.rank :: world.size]
     max_new_tokens = settings.max_new_tokens or max_new_tokens
 
@@ -76,6 +79,8 @@ def measure(
         )
         return launch.gather_objects(world, verify(drawn, reward, own))
 
+    sampled = solve(settings.samples, greedy=False)
+    greedy = solve(1, greedy=True) if settings.greedy else None
     return {
         "task": task.name,
         "split": settings.split,
@@ -85,8 +90,9 @@ def measure(
         "top_p": settings.top_p,
         "max_new_tokens": max_new_tokens,
         "seed": seed,
-        "sampled": summary(solve(settings.samples, greedy=False), settings.ks),
-        "greedy": summary(solve(1, greedy=True)) if settings.greedy else None,
+        "sampled": summary(sampled, settings.ks),
+        "greedy": None if greedy is None else summary(greedy),
+        "per_question": per_question(outcomes(sampled, greedy or [])),
     }
 
 
@@ -140,68 +146,145 @@ def cells(result: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def evaluate_command(config: Config, target: str) -> int:
-    """`rlconf evaluate RUN_OR_MODEL`: print the table and write the JSON.
+def evaluate_command(
+    config: Config, target: str, *, name: str | None = None, json_file: Path | None = None
+) -> int:
+    """`rlconf evaluate TARGET`: print the table and keep the figures.
 
-    The result of a run goes into its ``evaluation.json`` under the present time, beside those of
-    its training; the result of a model into a folder of its own.
+    Those of a run, or of a checkpoint in it, are kept in its folder beside those of its training;
+    those of a model in a folder of their own.
 
     Args:
-        config: the run's own configuration, or one composed for the model.
-        target: a run folder, a model folder or a hub id.
+        config: the run's own configuration, or one composed for the model, with the overrides.
+        target: a run folder, a checkpoint in one, a model folder or file, or a hub id.
+        name: under which they are kept; None takes the present time.
+        json_file: written besides, with every question's outcome.
 
     Returns:
         The exit status, 0.
 
     Raises:
         CheckpointError: the run has no model and no complete checkpoint.
-        ConfigError: the model cannot be loaded.
+        ConfigError: the model cannot be loaded, or the task has no such questions.
     """
     quiet_libraries()
+    name = check_name(name) if name else datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     world = launch.start(config.trainer.get("use_cpu"))
     reporter = Reporter(world.is_first)
-    run = RunFolder(Path(target))
-    if run.config.is_file():
-        path = weights(run)
-        config = replace(config, model=replace(config.model, name=None, path=str(path)))
-        reporter.say(f"evaluating {path}")
+    run = run_of(target)
     task = build_task(config)
+    rows = questions(config, task)
+    config = with_weights(config, target)
+    reporter.say(f"evaluating {config.model.path}")
+    result = evaluate_model(config, task, world)
+    seen = {} if run is None else seen_in_training(run, config, rows)
+    for note in seen.values():
+        reporter.say(note)
+    result = {**provenance(config, target, config.model.path), **seen, **result}
+    if world.is_first:
+        folder = run or _own_folder(config)
+        add_evaluation(folder, name, result)
+        reporter.say(table({"accuracy": result}))
+        reporter.say(f"written to {folder.evaluation} as {name!r}")
+        if json_file is not None:
+            write_json(json_file, {"name": name, **result})
+            reporter.say(f"every question: {json_file}")
+    return 0
+
+
+def with_weights(config: Config, target: str) -> Config:
+    """The configuration with the target's weights as its model."""
+    path = weights_of(target) if run_of(target) is not None else config.model.path
+    return replace(config, model=replace(config.model, name=None, path=path))
+
+
+def questions(config: Config, task: Task) -> list[Row]:
+    """The rows that the configuration asks for.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    rows: list[Row] = getattr(task, config.evaluate.split)[: config.evaluate.limit]
+    if not rows:
+        raise ConfigError(
+            f"task {task.name!r} has no questions in its {config.evaluate.split} split: choose "
+            f"another with evaluate.split, or set task.{config.evaluate.split}_size"
+        )
+    return rows
+
+
+def longest(config: Config, task: Task) -> int:
+    """Tokens of a completion: what was set for the evaluation, the training or the task."""
+    limits = (config.evaluate.max_new_tokens, config.trainer.get("max_completion_length"))
+    return next((int(limit) for limit in limits if limit), task.max_completion_tokens)
+
+
+def evaluate_model(config: Config, task: Task, world: World) -> dict[str, Any]:
+    """Load the model that the configuration names and measure it on the task.
+
+    Raises:
+        ConfigError: it cannot be loaded, or its tokenizer cannot read the questions.
+    """
     model, tokenizer = build_model(config, task)
-    result = measure(
+    check_readable(tokenizer, questions(config, task))
+    return measure(
         model.to(world.device),
         tokenizer,
         task,
         build_reward(config, task.rewards[0]),
         config.evaluate,
-        max_new_tokens=config.trainer.get("max_completion_length") or task.max_completion_tokens,
+        max_new_tokens=longest(config, task),
         seed=config.seed,
         world=world,
     )
-    if world.is_first:
-        now = datetime.now().isoformat(sep=" ", timespec="seconds")
-        folder = run if run.config.is_file() else _own_folder(config)
-        add_evaluation(folder, now, {"model": config.model.path, **result})
-        reporter.say(table({"accuracy": result}))
-        reporter.say(f"written to {folder.evaluation}")
-    return 0
 
 
-def weights(run: RunFolder) -> Path:
-    """The run's trained model, else its newest complete checkpoint.
+def check_readable(tokenizer: PreTrainedTokenizerBase, rows: list[Row]) -> None:
+    """Refuse questions with characters that the tokenizer does not know.
+
+    A tiny model knows only those of the task it was made for; a real one knows all.
 
     Raises:
-        CheckpointError: it has neither.
+        ConfigError: naming the first such question.
     """
-    if (run.model / "config.json").is_file() or (run.model / "adapter_config.json").is_file():
-        return run.model
-    found, skipped = checkpoint.newest(run.checkpoints)
-    if found is None:
-        passed_over = f" Passed over {'; '.join(skipped)}." if skipped else ""
-        raise CheckpointError(
-            f"{run.path} has neither a trained model ({run.model.name}/) nor a complete checkpoint."
-            f"{passed_over} Go on with the run first: rlconf train resume={run.path}"
-        )
-    return found
+    for row in rows:
+        if not isinstance(row["prompt"], str):
+            continue
+        try:
+            tokenizer(row["prompt"])
+        except Exception as error:  # the tokenizers library raises nothing more specific
+            raise ConfigError(
+                f"the model's tokenizer cannot read the question {row['prompt']!r} ({error}). A "
+                "tiny model knows only the characters of the task it was made for: choose a task "
+                "of the same characters, or another model."
+            ) from error
+
+
+def seen_in_training(run: RunFolder, config: Config, rows: list[Row]) -> dict[str, str]:
+    """Warn where other settings than the run's own drew questions that it was trained on.
+
+    Another seed, or other options of a task that is drawn at random, splits the questions
+    elsewhere.
+
+    Returns:
+        `{"warning": sentence}`, or nothing.
+    """
+    own = compose.load(run.config)
+    same = (own.task, own.seed) == (config.task, config.seed)
+    if same or own.task["name"] != config.task["name"] or config.evaluate.split == "train":
+        return {}
+    trained = {row["id"] for row in build_task(own).train}
+    seen = sum(row["id"] in trained for row in rows)
+    if not seen:
+        return {}
+    return {
+        "warning": f"{seen} of these {len(rows)} questions are among those that {run.path} was "
+        f"trained on, since its own seed is {own.seed} and its task {_options(own.task)}"
+    }
+
+
+def _options(task: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in task.items())
 
 
 def _own_folder(config: Config) -> RunFolder:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def write_text(path: Path, text: str) -> None:
@@ -14,3 +17,25 @@ def write_text(path: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(draft, path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON for machines and people, whole or not at all; its folder is made.
+
+    Mappings spread over lines, a list of mappings has a line for each, all else stands in one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, _spread(content, 1) + "\n")
+
+
+def _spread(value: Any, depth: int) -> str:
+    if isinstance(value, Mapping) and value:
+        lines = [f"{json.dumps(key)}: {_spread(item, depth + 1)}" for key, item in value.items()]
+        opening, closing = "{}"
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        lines = [json.dumps(item, allow_nan=False) for item in value]
+        opening, closing = "[]"
+    else:
+        return json.dumps(value, allow_nan=False)
+    inner = ",\n".join(" " * depth + line for line in lines)
+    return f"{opening}\n{inner}\n{' ' * (depth - 1)}{closing}"

@@ -67,8 +67,13 @@ class RunFolder:
 
     @property
     def evaluation(self) -> Path:
-        """Accuracy before and after, as JSON."""
+        """The figures of each evaluation by name (before, after, ...), as JSON."""
         return self.path / "evaluation.json"
+
+    @property
+    def evaluations(self) -> Path:
+        """A folder with one JSON file per evaluation: the same figures, and every question's."""
+        return self.path / "evaluations"
 
     @property
     def model(self) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from rlconf import evaluate, launch, manifest, plots, trust
+from rlconf import evaluate, evaluations, launch, manifest, plots, trust
 from rlconf.build import Parts, build
 from rlconf.checkpoint import Checkpoints
 from rlconf.console import Reporter, quiet_libraries
@@ -199,7 +199,10 @@ def _evaluate(
         world=world,
     )
     if world.is_first:
-        add_evaluation(session.folder, name, result)
+        final = str(session.folder.model) if config.checkpoint.final_model else None
+        model = final if name == "after" else config.model.path
+        source = evaluations.provenance(config, str(session.folder.path), model)
+        add_evaluation(session.folder, name, {**source, **result})
         reporter.say(f"{name} training: {evaluate.sentence(result)}")
 
 

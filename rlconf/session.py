@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from rewards.errors import ConfigError
-from rlconf import checkpoint, compose, launch, manifest, record
-from rlconf.files import write_text
+from rlconf import checkpoint, compose, evaluations, launch, manifest, record
+from rlconf.files import write_json, write_text
 from rlconf.folder import Choice, RunFolder, choose, claim, point_latest
 from rlconf.launch import World
 from rlconf.redact import redact
@@ -160,6 +160,7 @@ def read_evaluation(folder: RunFolder) -> dict[str, Any]:
 
 
 def add_evaluation(folder: RunFolder, name: str, result: dict[str, Any]) -> None:
-    """Add an evaluation to those of the run."""
-    content = {**read_evaluation(folder), name: result}
+    """Add an evaluation to those of the run; every question's outcome goes into its own file."""
+    write_json(folder.evaluations / f"{name}.json", {"name": name, **result})
+    content = {**read_evaluation(folder), name: evaluations.figures(result)}
     write_text(folder.evaluation, json.dumps(content, indent=1) + "\n")

@@ -15,6 +15,7 @@ __all__ = [
     "CONF",
     "LIST_GROUPS",
     "OPTIONAL_GROUPS",
+    "REPLACEABLE",
     "SEVERAL",
     "add_choice",
     "choices",
@@ -34,6 +35,10 @@ SEVERAL = (*LIST_GROUPS, "tracking")
 
 OPTIONAL_GROUPS = ("experiment", "debug")
 """Groups of which nothing is chosen unless somebody chooses."""
+
+REPLACEABLE = ("task", "reward")
+"""Groups that can be chosen anew over a recorded configuration: each file fills its section only,
+and a trained model can be asked other questions."""
 
 _added: dict[str, dict[str, str]] = {}
 

@@ -1,5 +1,6 @@
-"""Solutions sampled outside training: draw them, verify them, measure them, keep them."""
+"""Solutions sampled outside training: draw, verify, measure, compare and keep them."""
 
+from data.solutions.paired import Difference, Outcome, differences, outcomes, shared
 from data.solutions.sample import sample
 from data.solutions.solution import Solution
 from data.solutions.statistics import Accuracy, accuracy, pass_at_k, summary
@@ -8,11 +9,16 @@ from data.solutions.verify import verify
 
 __all__ = [
     "Accuracy",
+    "Difference",
+    "Outcome",
     "Solution",
     "accuracy",
+    "differences",
+    "outcomes",
     "pass_at_k",
     "read_solutions",
     "sample",
+    "shared",
     "summary",
     "verify",
     "write_solutions",

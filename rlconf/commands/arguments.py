@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rlconf.schema import Config
 
-__all__ = ["add_cfg", "add_overrides", "compose_for", "print_config", "say"]
+__all__ = [
+    "add_cfg",
+    "add_json",
+    "add_overrides",
+    "compose_for",
+    "json_file",
+    "print_config",
+    "say",
+]
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -29,22 +37,36 @@ def add_cfg(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Take `--json FILE`."""
+    parser.add_argument("--json", metavar="FILE", help="write all figures, question by question")
+
+
+def json_file(options: argparse.Namespace) -> Path | None:
+    """The file of `--json`, with its folder made; None without one."""
+    from rlconf.evaluations import ready_for
+
+    return None if options.json is None else ready_for(Path(options.json).expanduser())
+
+
 def compose_for(target: str, overrides: list[str]) -> Config:
     """The configuration for something done with a run or a model.
 
     Args:
-        target: a run folder, whose recorded configuration is the base; or a model folder or hub id.
+        target: a run folder or a checkpoint in one, with the run's recorded configuration as the
+            base; or a model folder, a GGUF file or a hub id.
         overrides: laid over it.
 
     Raises:
         ConfigError: listing everything that is wrong.
     """
     from rlconf.compose import compose
+    from rlconf.targets import run_of
 
-    recorded = Path(target) / "config.yaml"
-    if recorded.is_file():
-        return compose(overrides, base=recorded)
-    return compose([f"model.path='{target}'", *overrides])
+    if (run := run_of(target)) is not None:
+        return compose(overrides, base=run.config)
+    quoted = target.replace("'", r"\'")
+    return compose([f"model.path='{quoted}'", *overrides])
 
 
 def print_config(overrides: list[str]) -> int:

@@ -1,19 +1,22 @@
-"""`rlconf evaluate RUN_OR_MODEL OVERRIDES`."""
+"""`rlconf evaluate TARGET OVERRIDES`."""
 
 from __future__ import annotations
 
 import argparse
 
-from rlconf.commands.arguments import add_overrides, compose_for
+from rlconf.commands.arguments import add_json, add_overrides, compose_for, json_file
 
-ABOUT = "measure the accuracy of a run or a model"
+ABOUT = "measure the accuracy of a run, a checkpoint or a model, on its own or another task"
+TARGETS = "a run folder, a checkpoint in one, a model folder, a GGUF file or a hub id"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to evaluate, and the overrides."""
+    """What to evaluate, where to keep it, and the overrides."""
+    parser.add_argument("target", metavar="TARGET", help=TARGETS)
     parser.add_argument(
-        "target", metavar="RUN_OR_MODEL", help="a run folder, a model folder or a hub id"
+        "--name", help="keep the figures in evaluation.json under NAME instead of the time"
     )
+    add_json(parser)
     add_overrides(parser)
 
 
@@ -22,4 +25,4 @@ def run(options: argparse.Namespace) -> int:
     config = compose_for(options.target, options.overrides)
     from rlconf.evaluate import evaluate_command
 
-    return evaluate_command(config, options.target)
+    return evaluate_command(config, options.target, name=options.name, json_file=json_file(options))

@@ -72,6 +72,26 @@ def test_what_goes_with_m_is_refused_without_it(capsys: pytest.CaptureFixture[st
     assert "'0': expected a number from 1" in capsys.readouterr().err
 
 
+def test_overrides_may_stand_on_either_side_of_an_option(monkeypatch: pytest.MonkeyPatch):
+    from rlconf import evaluate
+
+    seen = []
+    monkeypatch.setattr(evaluate, "evaluate_command", lambda *args, **_: seen.append(args) or 0)
+    options = ["--name", "x"]
+    assert cli.main(["evaluate", "some/model", "seed=1", *options, "task=largest", "seed=2"]) == 0
+    assert cli.main(["evaluate", *options, "some/model", "seed=2", "task=largest"]) == 0
+    for config, target in seen:
+        assert (config.seed, config.task["name"], target) == (2, "largest", "some/model")
+
+
+@pytest.mark.parametrize("line", [["evaluate", "m", "--nme", "x"], ["export", "m", "a=1"]])
+def test_a_stray_argument_is_refused_with_2(line, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        cli.main([*line, "--to", "x"] if line[0] == "export" else line)
+    assert end.value.code == 2
+    assert "unrecognized arguments" in capsys.readouterr().err
+
+
 def test_an_unknown_command_is_refused_with_2():
     with pytest.raises(SystemExit) as end:
         cli.main(["trian"])
@@ -97,7 +117,7 @@ def test_evaluate_reads_the_runs_own_configuration(tmp_path: Path, monkeypatch: 
     from rlconf.compose import compose, save
 
     seen = []
-    monkeypatch.setattr(evaluate, "evaluate_command", lambda *args: seen.append(args) or 0)
+    monkeypatch.setattr(evaluate, "evaluate_command", lambda *args, **_: seen.append(args) or 0)
     save(compose(["experiment=quickstart", "seed=9"]), tmp_path / "config.yaml")
     assert cli.main(["evaluate", str(tmp_path), "evaluate.limit=4"]) == 0
     config, target = seen[0]

@@ -142,12 +142,42 @@ def test_a_configuration_survives_its_file(tmp_path: Path):
     assert load(tmp_path / "config.yaml") == config
 
 
-def test_a_recorded_configuration_takes_single_settings_only(tmp_path: Path):
+def test_a_recorded_configuration_takes_single_settings(tmp_path: Path):
     save(compose(["experiment=quickstart"]), tmp_path / "config.yaml")
     base = tmp_path / "config.yaml"
     config = compose(["evaluate.samples=16"], base=base)
     assert (config.name, config.evaluate.samples) == ("quickstart", 16)
-    assert "only single settings can be changed" in message("task=largest", base=base)
+    for override in ("model=tiny", "experiment=quickstart", "debug=fast", "shaper=[]"):
+        text = message(override, base=base)
+        assert "beside task and reward only single settings can be changed" in text
+
+
+def test_a_recorded_configuration_takes_another_task_with_its_own_rewards(tmp_path: Path):
+    base = tmp_path / "config.yaml"
+    set_for_sort = ["reward=[exact,length]", "trainer.max_completion_length=9"]
+    save(compose([*set_for_sort, "evaluate.max_new_tokens=8", "seed=5"]), base)
+
+    config = compose(["task=largest", "task.levels=[3]"], base=base)
+    assert config.task == {**compose(["task=largest"]).task, "levels": [3]}
+    assert config.reward == {}  # the task's own
+    assert config.trainer["max_completion_length"] is None  # the task's longest answer
+    assert config.evaluate.max_new_tokens is None
+    assert config.seed == 5
+
+    kept = compose(["evaluate.samples=16"], base=base)
+    assert (list(kept.reward), kept.evaluate.max_new_tokens) == (["exact", "length"], 8)
+
+    chosen = ["task=largest", "reward=[length]", "evaluate.max_new_tokens=4"]
+    config = compose(chosen, base=base)
+    assert (list(config.reward), config.evaluate.max_new_tokens) == (["length"], 4)
+    assert list(compose(["reward=[length]"], base=base).reward) == ["length"]
+
+
+def test_a_wrong_choice_over_a_recorded_configuration_is_said(tmp_path: Path):
+    base = tmp_path / "config.yaml"
+    save(compose([]), base)
+    assert "Did you mean 'sort'?" in message("task=srot", base=base)
+    assert "task.levls" in message("task=largest", "task.levls=[3]", base=base)
 
 
 def test_what_is_no_configuration_says_so(tmp_path: Path):

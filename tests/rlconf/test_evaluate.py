@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from data.tasks import Task
-from rewards.errors import CheckpointError
-from rlconf import checkpoint, launch
-from rlconf.evaluate import cells, measure, sentence, share, table, weights
-from rlconf.folder import RunFolder
+from rewards.errors import ConfigError
+from rlconf import launch
+from rlconf.compose import compose
+from rlconf.evaluate import (
+    cells,
+    check_readable,
+    longest,
+    measure,
+    questions,
+    sentence,
+    share,
+    table,
+)
+from rlconf.evaluations import outcomes_of
 from rlconf.launch import World
 from rlconf.schema import EvaluateSection
 
@@ -40,11 +49,41 @@ def test_counts_questions_samples_and_levels(make_model, tokenizer):
     assert result["sampled"]["levels"]["1"]["questions"] == 3
     assert result["greedy"]["samples"] == 6
     assert result["max_new_tokens"] == 3
+    each = outcomes_of(result)
+    assert [one.question_id for one in each] == [row["id"] for row in ROWS]
+    assert [one.gold for one in each] == [row["answer"] for row in ROWS]
+    assert sum(one.right for one in each) == round(24 * result["sampled"]["accuracy"]["value"])
+    assert sum(bool(one.greedy) for one in each) == round(6 * result["greedy"]["accuracy"]["value"])
 
 
 def test_limit_and_greedy_can_be_set(make_model, tokenizer):
     result = run(make_model, tokenizer, World(1, 0, "NO", "cpu"), limit=2, greedy=False)
     assert (result["questions"], result["greedy"]) == (2, None)
+
+
+def test_a_question_that_the_tokenizer_cannot_read_is_named():
+    from trainers.models.characters import character_tokenizer
+
+    tokenizer = character_tokenizer("0123456789>")
+    chat = {**ROWS[0], "prompt": [{"role": "user", "content": "7+7"}]}  # the template's business
+    check_readable(tokenizer, [*ROWS, chat])
+    with pytest.raises(ConfigError, match=r"cannot read the question '7\+7>'"):
+        check_readable(tokenizer, [*ROWS, {**ROWS[0], "prompt": "7+7>"}])
+
+
+def test_the_limit_of_a_completion_is_the_evaluations_the_trainings_or_the_tasks():
+    for overrides, limit in (
+        (["evaluate.max_new_tokens=5", "trainer.max_completion_length=9"], 5),
+        (["trainer.max_completion_length=9"], 9),
+        ([], 3),
+    ):
+        assert longest(compose(overrides), TASK) == limit
+
+
+def test_questions_of_an_empty_split_are_refused():
+    assert questions(compose(["evaluate.limit=2"]), TASK) == ROWS[:2]
+    with pytest.raises(ConfigError, match="'digits' has no questions in its dev split"):
+        questions(compose(["evaluate.split=dev"]), TASK)
 
 
 def test_processes_share_the_questions_out(make_model, tokenizer, monkeypatch):
@@ -108,27 +147,3 @@ def test_table_puts_evaluations_side_by_side():
     text = stream.getvalue()
     assert "before" in text
     assert "0.200 [0.100, 0.300] │ 0.800 [0.700, 0.900]" in text
-
-
-# --- which weights a run is judged by ------------------------------------------------------
-
-
-def make_checkpoint(run: RunFolder, step: int) -> Path:
-    path = run.checkpoints / f"checkpoint-{step}"
-    path.mkdir(parents=True)
-    return path
-
-
-def test_the_trained_model_then_the_newest_complete_checkpoint(tmp_path):
-    folder = RunFolder(tmp_path)
-    with pytest.raises(CheckpointError, match=r"neither a trained model .* nor a complete"):
-        weights(folder)
-    make_checkpoint(folder, 9)
-    with pytest.raises(CheckpointError, match="Passed over checkpoint-9: it has no COMPLETE"):
-        weights(folder)
-    checkpoint.seal(make_checkpoint(folder, 5))
-    assert weights(folder).name == "checkpoint-5"
-    folder.model.mkdir()
-    assert weights(folder).name == "checkpoint-5"  # a folder without a model in it
-    (folder.model / "adapter_config.json").touch()
-    assert weights(folder) == folder.model
