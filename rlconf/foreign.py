@@ -253,5 +253,4 @@ def _spec(name: str) -> RewardSpec:
         file="trl.rewards",
         doc="",
         required=("completions", "solution", "completion_ids"),
-        isolation=None,
     )
