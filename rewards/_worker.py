@@ -92,6 +92,10 @@ def work(
     if call is None:
         call = load_or_refuse(setup, replies)
     limit_memory(setup["memory"])
+    if setup["confined"]:
+        from rewards._confine import confine
+
+        confine()
     os.write(life, b"+")
     # The empty line ends what a killed predecessor may have left unfinished.
     say(replies, {"ready": os.getpid(), "ended": ended}, before="\n")

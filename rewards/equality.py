@@ -41,7 +41,7 @@ def same_value(gold: str, answer: str, timeout: float = 5.0) -> bool | None:
         from rewards._math import compare
 
         return compare(gold, answer)
-    pool = workers.pool(_COMPARE, workers.Limits(timeout), "math-verify")
+    pool = workers.pool(_COMPARE, workers.Limits(timeout, confined=True), "math-verify")
     (outcome,) = pool.run([json.dumps({"gold": gold, "answer": answer})])
     if isinstance(outcome, workers.Failure):
         return False

@@ -43,6 +43,9 @@ class Isolation:
         on_failure: reward of a completion that was stopped, crashed or raised: "none" (it is not
             scored), a number, or "stop" (the run ends with an error).
         preload: modules that a worker imports before its first completion.
+        confined: the function may not write files, start processes or connect to anything, and text
+            that it evaluates may not name what leads there: for one that gives the model's text to
+            a parser which evaluates it. No sandbox.
     """
 
     timeout: float = 10.0
@@ -50,6 +53,7 @@ class Isolation:
     workers: int = 0
     on_failure: float | Literal["none", "stop"] = "none"
     preload: tuple[str, ...] = ()
+    confined: bool = False
 
     def __post_init__(self) -> None:
         for name in ("timeout", "memory_gib"):
@@ -67,7 +71,7 @@ class Isolation:
     def limits(self) -> Limits:
         """What the processes may use."""
         count = self.workers or min(4, cores())
-        return Limits(self.timeout, int(self.memory_gib * 2**30), count)
+        return Limits(self.timeout, int(self.memory_gib * 2**30), count, self.confined)
 
 
 LIMITS: dict[str, Any] = {

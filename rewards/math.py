@@ -21,7 +21,7 @@ def _check_options(how: Locator, pattern: str | None, max_length: int, **_: Any)
     "math",
     range=(0.0, 1.0),
     check=_check_options,
-    isolated=Isolation(timeout=5.0, on_failure=0.0, preload=PRELOAD),
+    isolated=Isolation(timeout=5.0, on_failure=0.0, preload=PRELOAD, confined=True),
 )
 def math_value(
     completions: list[str],

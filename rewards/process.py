@@ -55,11 +55,13 @@ class Limits:
         timeout: seconds on the clock for one row, above 0.
         memory: bytes that a process may take beyond its imports (Linux; elsewhere no limit).
         workers: processes, 1 or more.
+        confined: nothing may be written, started or connected to (`rewards._confine`).
     """
 
     timeout: float
     memory: int = 4 << 30
     workers: int = 1
+    confined: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ class Worker:
             "makes": target.makes,
             "preload": target.preload,
             "memory": limits.memory,
+            "confined": limits.confined,
         }
         with contextlib.suppress(BrokenPipeError):  # then `ended` tells
             self.process.stdin.write((json.dumps(setup) + "\n").encode("ascii"))

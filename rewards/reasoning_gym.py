@@ -56,7 +56,7 @@ def _check_options(how: Locator | None, pattern: str | None, **_: Any) -> None:
     "reasoning_gym",
     range=(0.0, 1.0),
     check=_check_options,
-    isolated=Isolation(timeout=5.0, on_failure=0.0, preload=(_GYM.module,)),
+    isolated=Isolation(timeout=5.0, on_failure=0.0, preload=(_GYM.module,), confined=True),
 )
 def reasoning_gym(
     completions: list[str],

@@ -138,7 +138,8 @@ def isolation(name: str, options: Mapping[str, Any] | None = None) -> Isolation 
         return None
     given = {**OPTIONS[name], **(options or {})}
     preload = (*PRELOAD, "trl.rewards.accuracy_rewards")
-    how = Isolation(on_failure=given.get("min_value_wrong", 0.0), preload=preload)
+    worst = given.get("min_value_wrong", 0.0)
+    how = Isolation(on_failure=worst, preload=preload, confined=True)
     return replace(how, **{key: given[key] for key in LIMITS if key in given})
 
 

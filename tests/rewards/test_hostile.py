@@ -27,7 +27,7 @@ _spec.loader.exec_module(hostile)
 
 NAMES = rewards.names()
 LIMIT = 2.0  # processor seconds for one completion in the trainer's process
-TIMEOUT = 0.3  # seconds for one in a worker
+TIMEOUT = 0.5  # seconds for one in a worker
 FOR_FORM = {"boxed", "format", "length"}  # nothing hostile is right, but some is well-formed
 
 
@@ -73,9 +73,10 @@ def test_the_corpus_gets_no_full_marks_and_takes_no_time(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_variant_has_defined_values_too(name: str, tally: Counter[str]) -> None:
-    texts = [*hostile.LONG.values(), *(f"<answer>{text}</answer>" for text in hostile.SHORT)]
+    texts = [text[:200_000] for text in hostile.LONG.values()]
+    texts += [f"<answer>{text}</answer>" for text in hostile.SHORT]
     if rewards.spec(name).isolation is not None:
-        texts = texts[::16]  # many of them last until they are stopped
+        texts = texts[::40]  # many of them last until they are stopped
     for options in hostile.variants(name)[1:]:
         score(name, texts, **options)
         tally[name] += len(texts)
@@ -86,7 +87,7 @@ def test_whatever_hypothesis_finds(name: str, tally: Counter[str]) -> None:
     isolated = rewards.spec(name).isolation is not None
 
     @settings(
-        max_examples=20 if isolated else 100,
+        max_examples=10 if isolated else 100,
         deadline=None,
         derandomize=True,
         database=None,
