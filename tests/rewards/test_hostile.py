@@ -27,7 +27,8 @@ _spec.loader.exec_module(hostile)
 
 NAMES = rewards.names()
 LIMIT = 2.0  # processor seconds for one completion in the trainer's process
-TIMEOUT = 0.5  # seconds for one in a worker
+TIMEOUT = 1.0  # seconds for one in a worker
+SHORTER = {"math": 0.4}  # most of what never ends is mathematics
 FOR_FORM = {"boxed", "format", "length"}  # nothing hostile is right, but some is well-formed
 
 
@@ -47,7 +48,8 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
 def score(name: str, texts: list[str], **options: Any) -> list[float | None]:
     """Score with every completion held to its limit."""
     if rewards.spec(name).isolation is not None:
-        return hostile.call(rewards.get(name, **options, timeout=TIMEOUT, workers=2), texts)
+        limits = {"timeout": SHORTER.get(name, TIMEOUT), "workers": 2}
+        return hostile.call(rewards.get(name, **options, **limits), texts)
     reward, values = rewards.get(name, **options), []
     for text in texts:
         start = time.process_time()
@@ -75,9 +77,11 @@ def test_the_corpus_gets_no_full_marks_and_takes_no_time(
 def test_every_variant_has_defined_values_too(name: str, tally: Counter[str]) -> None:
     texts = [text[:200_000] for text in hostile.LONG.values()]
     texts += [f"<answer>{text}</answer>" for text in hostile.SHORT]
+    variants = hostile.variants(name)[1:]
     if rewards.spec(name).isolation is not None:
-        texts = texts[::40]  # many of them last until they are stopped
-    for options in hostile.variants(name)[1:]:
+        # Where to look for the answer is tried with `exact`; each variant has workers to start.
+        texts, variants = texts[::20], variants[:1]
+    for options in variants:
         score(name, texts, **options)
         tally[name] += len(texts)
 
