@@ -64,8 +64,12 @@ class Isolation:
             raise ConfigError(
                 f"workers={self.workers}; expected 1 or more, or 0 for as many as there are cores."
             )
-        if not isinstance(self.on_failure, str) and not math.isfinite(self.on_failure):
-            raise ConfigError(f"on_failure={self.on_failure}; expected a finite number.")
+        if isinstance(self.on_failure, str):
+            known = self.on_failure in ("none", "stop")
+        else:
+            known = math.isfinite(self.on_failure)
+        if not known:
+            raise ConfigError(f"on_failure={self.on_failure}; expected none, stop or a number.")
 
     @property
     def limits(self) -> Limits:

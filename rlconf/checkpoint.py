@@ -9,17 +9,12 @@ it, or that no longer fits it, is passed over on resume.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-
-from rlconf.files import write_text
+from rlconf.files import flush, flush_folder, storage, write_text
 
 MARKER = "COMPLETE.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -37,13 +32,19 @@ def seal(folder: Path, **facts: Any) -> None:
     Args:
         folder: a checkpoint in which all processes have finished writing.
         **facts: JSON values to keep beside (step, generation, world size).
+
+    Raises:
+        StorageError: the disk refuses; the folder then has no marker.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
-    for path in files:
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
-    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-    write_text(folder / MARKER, json.dumps({**facts, "files": sizes}, indent=1) + "\n")
+    with storage(folder, "The checkpoint before it is untouched: make room, then resume."):
+        entries = sorted(folder.rglob("*"))
+        files = [path for path in entries if path.is_file() and path.name != MARKER]
+        for path in files:
+            flush(path)
+        for path in (folder, *(path for path in entries if path.is_dir()), folder.parent):
+            flush_folder(path)
+        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+        write_text(folder / MARKER, json.dumps({**facts, "files": sizes}, indent=1) + "\n")
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
@@ -127,42 +128,3 @@ def _delete(path: Path) -> None:
     # The marker goes first: a deletion cut short must not look like a checkpoint.
     (path / MARKER).unlink(missing_ok=True)
     shutil.rmtree(path, ignore_errors=True)
-
-
-class Checkpoints(TrainerCallback):
-    """Seal each checkpoint once all processes have written theirs, then rotate.
-
-    A log call precedes every save, so that the numbers of the steps up to a checkpoint are in
-    ``metrics.jsonl`` and a resumed run logs what an uninterrupted one does.
-
-    Args:
-        keep: complete checkpoints to keep, None for all.
-        generation: gives the number of generation batches so far, for the marker.
-    """
-
-    def __init__(self, keep: int | None, generation: Callable[[], int]) -> None:
-        self.keep = keep
-        self.generation = generation
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Ask for a log call wherever a save is due."""
-        if control.should_save:
-            control.should_log = True
-
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Seal the checkpoint of this step and delete old ones."""
-        processes = PartialState()
-        processes.wait_for_everyone()
-        if processes.is_main_process:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            seal(
-                folder,
-                step=state.global_step,
-                generation=self.generation(),
-                processes=processes.num_processes,
-            )
-            rotate(folder.parent, self.keep)

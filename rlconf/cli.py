@@ -23,8 +23,11 @@ COMMANDS = (
     "inspect",
     "evaluate",
     "compare",
+    "sample",
+    "report",
     "rewards",
     "export",
+    "fetch",
 )
 """In the order of `rlconf --help`; `some-name` is `rlconf/commands/some_name.py`."""
 

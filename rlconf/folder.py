@@ -16,6 +16,7 @@ from typing import IO
 
 from rewards.errors import CheckpointError, ConfigError
 from rlconf import checkpoint, manifest
+from rlconf.files import storage
 
 LOCK = ".lock"
 
@@ -51,6 +52,11 @@ class RunFolder:
         return self.path / "rollouts"
 
     @property
+    def tokens(self) -> Path:
+        """A folder of Parquet files: the tokens of a few completions per recorded generation."""
+        return self.path / "tokens"
+
+    @property
     def checkpoints(self) -> Path:
         """The trainer's output folder: ``checkpoint-STEP`` folders."""
         return self.path / "checkpoints"
@@ -59,6 +65,11 @@ class RunFolder:
     def plots(self) -> Path:
         """PNG curves."""
         return self.path / "plots"
+
+    @property
+    def report(self) -> Path:
+        """The run on one page, written when it ends."""
+        return self.path / "report.html"
 
     @property
     def log(self) -> Path:
@@ -250,9 +261,11 @@ def claim(folder: RunFolder) -> IO[str]:
 
     Raises:
         ConfigError: another live process holds the folder.
+        StorageError: it cannot be made or written.
     """
-    folder.path.mkdir(parents=True, exist_ok=True)
-    stream = (folder.path / LOCK).open("w")
+    with storage(folder.path, "Choose another place: run.root=FOLDER or run.dir=FOLDER."):
+        folder.path.mkdir(parents=True, exist_ok=True)
+        stream = (folder.path / LOCK).open("w")
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -17,6 +17,7 @@ NAMES = [
     "RlconfError",
     "ShaperBatch",
     "Signals",
+    "StorageError",
     "Task",
     "TopologyError",
     "UCASTrainer",
@@ -61,6 +62,7 @@ def test_errors_share_a_base_and_are_also_what_the_standard_library_would_raise(
         "ConfigError": ValueError,
         "RewardError": ValueError,
         "CheckpointError": RuntimeError,
+        "StorageError": OSError,
         "TopologyError": RuntimeError,
     }.items():
         assert issubclass(getattr(rlconf, name), rlconf.RlconfError)

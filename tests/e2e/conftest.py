@@ -16,6 +16,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # A tiny model with a short warm start: some answers are right, and it is made in a second.
 SMALL = ["experiment=quickstart", "debug=fast", "model.tiny.warm_steps=40", "seed=3"]
+# Right answers are so few that most steps leave the weights alone; a graded reward moves them.
+GRADED = ["reward=[exact,length]", "reward.length.budget=0", "reward.length.limit=8"]
+GRADED += ["reward.length.unit=characters"]
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +32,12 @@ def _apart(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """Every test in its own folder."""
     monkeypatch.setenv("RLCONF_CACHE", str(cache))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def graded() -> list[str]:
+    """Overrides under which every step moves the weights, for tests that compare them."""
+    return GRADED
 
 
 @pytest.fixture
@@ -92,7 +101,7 @@ def wait_for_steps() -> Callable[..., None]:
 @pytest.fixture
 def numbers() -> Callable[[Path], list[dict[str, Any]]]:
     """The logged rows of a run without those numbers that are times."""
-    from rlconf.record import read_metrics
+    from rlconf.metrics_file import read_metrics
 
     def read(folder: Path) -> list[dict[str, Any]]:
         rows = read_metrics(folder / "metrics.jsonl")

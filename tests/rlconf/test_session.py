@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rewards.errors import ConfigError
+from rewards.errors import CheckpointError, ConfigError, StorageError
 from rlconf import checkpoint, compose, manifest
 from rlconf.folder import RunFolder
 from rlconf.launch import World
@@ -33,9 +33,10 @@ def train_to(session: Session, step: int) -> None:
     """What a trainer leaves: metrics and rollouts past its last complete checkpoint."""
     rows = "".join(json.dumps({"step": one}) + "\n" for one in range(1, step + 2))
     session.folder.metrics.write_text(rows)
-    session.folder.rollouts.mkdir()
-    for generation in range(1, step + 2):
-        (session.folder.rollouts / f"{generation:06d}.parquet").touch()
+    for folder in (session.folder.rollouts, session.folder.tokens):
+        folder.mkdir()
+        for generation in range(1, step + 2):
+            (folder / f"{generation:06d}.parquet").touch()
     for saved in (step, step + 1):
         (session.folder.checkpoints / f"checkpoint-{saved}").mkdir(parents=True)
     checkpoint.seal(
@@ -62,6 +63,7 @@ def test_resume_cuts_everything_back_to_the_checkpoint(tmp_path):
     assert (session.checkpoint.name, session.step, session.generation) == ("checkpoint-3", 3, 3)
     assert [row["step"] for row in read_metrics(session.folder.metrics)] == [1, 2, 3]
     assert len(list(session.folder.rollouts.iterdir())) == 3
+    assert len(list(session.folder.tokens.iterdir())) == 3
     assert [path.name for path in session.folder.checkpoints.iterdir()] == ["checkpoint-3"]
 
 
@@ -100,6 +102,31 @@ def test_resume_tells_which_settings_changed(tmp_path):
     session = open_run(tmp_path, resume="auto", trainer={"max_steps": 200})
     assert "changed since the run began: trainer.max_steps: 100 -> 200" in session.notes
     assert manifest.read(session.folder.manifest)["sessions"][1]["changed"]
+
+
+def test_a_setting_that_would_change_the_numbers_is_refused(tmp_path):
+    train_to(open_run(tmp_path, reward={"exact": {"weight": 1.0}}), step=3)
+    changed = config(tmp_path, resume="auto", reward={"exact": {"weight": 2.0}})
+
+    with pytest.raises(CheckpointError, match=r"reward.exact.weight: 1.0 -> 2.0"):
+        begin(changed, ALONE)
+
+    # Nothing was cut back or overwritten by the refused command.
+    path = tmp_path / "sort/a"
+    assert len(read_metrics(path / "metrics.jsonl")) == 4
+    assert compose.load(path / "config.yaml").reward == {"exact": {"weight": 1.0}}
+
+
+def test_without_a_checkpoint_a_changed_run_starts_again(tmp_path):
+    open_run(tmp_path, seed=1)
+    session = open_run(tmp_path, resume="auto", seed=2)
+    assert (session.step, session.checkpoint) == (0, None)
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_the_cure(tmp_path):
+    (tmp_path / "sort").write_text("a file where the folder should be")
+    with pytest.raises(StorageError, match=r"sort/a cannot be written: .*run.root=FOLDER"):
+        begin(config(tmp_path), ALONE)
 
 
 def test_resume_on_another_number_of_processes_is_told(tmp_path):
