@@ -61,6 +61,12 @@ RULES: tuple[tuple[May, str, str], ...] = (
         "trainer.steps_per_generation trainer.generation_batch_size",
     ),
     (
+        May.ONWARD,
+        "limits of rewards in worker processes: what ran into one limit may pass another",
+        "guard.reward_timeout guard.reward_memory_gib guard.reward_workers reward.*.isolated "
+        "reward.*.timeout reward.*.memory_gib reward.*.workers",
+    ),
+    (
         May.NEVER,
         "the optimiser's state in the checkpoint holds it and is loaded over it",
         "trainer.learning_rate trainer.weight_decay trainer.adam_* trainer.optim trainer.optim_*",

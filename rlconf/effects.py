@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from rlconf.arithmetic import Batch
+from rlconf.check import is_isolated
 from rlconf.schema import Config, LoggingSection
 
 __all__ = ["advice", "extra_forwards", "without_effect"]
@@ -88,6 +89,12 @@ def without_effect(
         found.append("tracking.mode=offline: only tracking=wandb has such a mode")
     if config.model.name != "tiny" and config.model.tiny:
         found.append(f"model.tiny={config.model.tiny}: the model comes from {config.model.path}")
+    if config.reward and not any(is_isolated(config, name) for name in config.reward):
+        found += [
+            f"guard.{key}={value}: no chosen reward runs in worker processes"
+            for key, value in vars(config.guard).items()
+            if key.startswith("reward_") and value is not None
+        ]
     if config.model.name == "tiny" and config.model.chat_template is not None:
         found.append("model.chat_template: the tiny model reads plain text")
     for key, default in (("every", 1), ("token_samples", LoggingSection.token_samples)):
