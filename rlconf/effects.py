@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from rlconf.arithmetic import Batch
+from rlconf.check import is_isolated
 from rlconf.schema import Config
 
 __all__ = ["advice", "extra_forwards", "without_effect"]
@@ -90,6 +91,12 @@ def without_effect(
         found.append(f"model.tiny={config.model.tiny}: the model comes from {config.model.path}")
     if not config.logging.rollouts and config.logging.every != 1:
         found.append(f"logging.every={config.logging.every}: logging.rollouts=false")
+    if config.reward and not any(is_isolated(config, name) for name in config.reward):
+        found += [
+            f"guard.{key}={value}: no chosen reward runs in worker processes"
+            for key, value in vars(config.guard).items()
+            if key.startswith("reward_") and value is not None
+        ]
     return found
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "CheckpointSection",
     "Config",
     "EvaluateSection",
+    "GuardSection",
     "LaunchSection",
     "LoggingSection",
     "ModelSection",
@@ -193,6 +194,27 @@ class CheckpointSection:
 
 
 @dataclass
+class GuardSection:
+    """What keeps a run from hanging or from going on with wrong numbers.
+
+    The first four are limits of rewards that run in worker processes (`rewards.Isolation`). They
+    hold for all of these, `reward.NAME.timeout` and so on for one; null leaves each reward its own.
+
+    Attributes:
+        reward_timeout: seconds on the clock for one completion.
+        reward_memory_gib: GiB that a process may take beyond what its imports took.
+        reward_workers: processes of each reward on each rank; 0: one a core, at most 4.
+        reward_on_failure: reward of a completion that was stopped, crashed or raised: "none" (not
+            scored), a number, or "stop" (the run ends).
+    """
+
+    reward_timeout: float | None = None
+    reward_memory_gib: float | None = None
+    reward_workers: int | None = None
+    reward_on_failure: float | Literal["none", "stop"] | None = None
+
+
+@dataclass
 class Config:
     """A whole configuration.
 
@@ -224,6 +246,7 @@ class Config:
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
     logging: LoggingSection = field(default_factory=LoggingSection)
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
+    guard: GuardSection = field(default_factory=GuardSection)
 
 
 def to_dict(config: Config) -> dict[str, Any]:

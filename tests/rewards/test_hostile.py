@@ -1,0 +1,114 @@
+"""Hostile completions: a defined value within the limit, from every reward that we ship.
+
+The longer run, with its result: benchmarks/fuzz.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import rewards
+
+_spec = importlib.util.spec_from_file_location("hostile", Path(__file__).parents[1] / "hostile.py")
+assert _spec is not None
+assert _spec.loader is not None
+hostile: Any = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(hostile)
+
+NAMES = rewards.names()
+LIMIT = 2.0  # processor seconds for one completion in the trainer's process
+TIMEOUT = 0.3  # seconds for one in a worker
+EARNS_FOR_FORM = {"boxed", "format", "length"}  # nothing hostile is right, but some is well-formed
+
+
+@pytest.fixture(scope="module")
+def tally(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
+    """Completions scored, by reward; told at the end."""
+    counts: Counter[str] = Counter()
+    start = time.perf_counter()
+    yield counts
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+        seconds = time.perf_counter() - start
+        reporter.write_line(f"\nhostile completions: {counts.total()} ({told}) in {seconds:.1f} s")
+
+
+def score(name: str, texts: list[str], **options: Any) -> list[float | None]:
+    """Score with every completion held to its limit."""
+    if rewards.spec(name).isolation is not None:
+        return hostile.call(rewards.get(name, **options, timeout=TIMEOUT, workers=2), texts)
+    reward, values = rewards.get(name, **options), []
+    for text in texts:
+        start = time.process_time()
+        values += hostile.call(reward, [text])
+        assert time.process_time() - start < LIMIT, f"{name} {options}: {text!r:.80}"
+    return values
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_corpus_earns_nothing_and_takes_no_time(
+    name: str, tmp_path: Path, tally: Counter[str]
+) -> None:
+    canary = tmp_path / "canary"
+    texts = list(hostile.completions(str(canary)))
+    assert len(texts) > 500
+    values = score(name, texts)
+    tally[name] += len(texts)
+    if name not in EARNS_FOR_FORM:
+        earned = [text for text, value in zip(texts, values, strict=True) if value]
+        assert not earned, f"{len(earned)} earn something, such as {earned[0]!r:.80}"
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_variant_has_defined_values_too(name: str, tally: Counter[str]) -> None:
+    texts = [*hostile.LONG.values(), *(f"<answer>{text}</answer>" for text in hostile.SHORT)]
+    if rewards.spec(name).isolation is not None:
+        texts = texts[::16]  # many of them last until they are stopped
+    for options in hostile.variants(name)[1:]:
+        score(name, texts, **options)
+        tally[name] += len(texts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whatever_hypothesis_finds(name: str, tally: Counter[str]) -> None:
+    isolated = rewards.spec(name).isolation is not None
+
+    @settings(
+        max_examples=20 if isolated else 100,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.lists(hostile.texts(), min_size=1, max_size=4))
+    def try_some(texts: list[str]) -> None:
+        score(name, texts)
+        tally[name] += len(texts)
+
+    try_some()
+
+
+def test_the_corpus_is_what_it_says() -> None:
+    assert max(map(len, hostile.LONG.values())) >= hostile.MEGABYTE
+    assert len(set(hostile.SHORT)) == len(hostile.SHORT)
+    assert "hostile" not in sys.modules  # loaded by path: tests are no package
+    with pytest.raises(AssertionError, match="COLUMNS"):
+        hostile.call(_Reader(), [""])
+
+
+class _Reader:
+    """A reward of a column that the corpus has no value for."""
+
+    spec = type("spec", (), {"needs": ("colour",), "signals": (), "range": None, "name": "reader"})
