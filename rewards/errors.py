@@ -8,6 +8,7 @@ what was expected and what to type. Anything else that escapes is a bug of ours.
 | `ConfigError`     | `ValueError`   | a name, key or value of the configuration is wrong          |
 | `RewardError`     | `ValueError`   | a reward function is given, or returns, a wrong value       |
 | `CheckpointError` | `RuntimeError` | a checkpoint is incomplete or belongs to another run        |
+| `StorageError`    | `OSError`      | a file of the run cannot be written                         |
 | `TopologyError`   | `RuntimeError` | the processes of a run disagree, or their number is wrong   |
 """
 
@@ -26,6 +27,10 @@ class RewardError(RlconfError, ValueError):
 
 class CheckpointError(RlconfError, RuntimeError):
     """A checkpoint is incomplete, unreadable, or belongs to another run."""
+
+
+class StorageError(RlconfError, OSError):
+    """A file of the run cannot be written: the disk is full, the folder read-only or gone."""
 
 
 class TopologyError(RlconfError, RuntimeError):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ConfigError,
         RewardError,
         RlconfError,
+        StorageError,
         TopologyError,
     )
     from trainers import OnlineTrainer, UCASTrainer
@@ -36,6 +37,7 @@ __all__ = [
     "RlconfError",
     "ShaperBatch",
     "Signals",
+    "StorageError",
     "Task",
     "TopologyError",
     "UCASTrainer",
@@ -52,6 +54,7 @@ _HOME = {
     "RlconfError": "rewards.errors",
     "ShaperBatch": "trainers.shapers",
     "Signals": "trainers.signals",
+    "StorageError": "rewards.errors",
     "Task": "data.tasks",
     "TopologyError": "rewards.errors",
     "UCASTrainer": "trainers",

@@ -62,11 +62,6 @@ class Batch:
         return Fraction(self.passes, self.accumulation)
 
     @property
-    def window(self) -> int:
-        """Optimiser steps after which a step and a generation batch end together."""
-        return math.lcm(self.passes, self.accumulation) // self.accumulation
-
-    @property
     def on_policy(self) -> bool:
         """Whether the policy never changes between sampling a completion and training on it.
 

@@ -282,14 +282,12 @@ def _check_trainer(config: Config, trainer: Mapping[str, Any]) -> list[Problem]:
     from trainers.compatibility import conflicts
 
     args = effective(trainer)
-    batch, problems = arithmetic.plan(args, ranks(config))
+    _, problems = arithmetic.plan(args, ranks(config))
     problems += [Problem(text, ("shaper",)) for text in conflicts(args, shaper_names(config))]
     for applies, text, keys in _TRAINER_RULES:
         if applies(args):
             values = {key: getattr(args, key) for key in keys}
             problems.append(Problem(text.format(**values), tuple(f"trainer.{key}" for key in keys)))
-    if batch is not None and str(args.save_strategy) == "steps":
-        problems += _check_save_steps(args.save_steps, batch)
     if str(args.eval_strategy) != "no":
         problems += _check_eval_batch(args, ranks(config))
     if config.peft is not None and args.sync_ref_model:
@@ -297,22 +295,6 @@ def _check_trainer(config: Config, trainer: Mapping[str, Any]) -> list[Problem]:
         text += "without it, which never changes; choose one"
         problems.append(Problem(text, ("peft",)))
     return problems
-
-
-def _check_save_steps(save_steps: float, batch: arithmetic.Batch) -> list[Problem]:
-    """A resume is exact only where a generation batch has been used up."""
-    key = ("trainer.save_steps",)
-    if save_steps < 1 or save_steps != int(save_steps):
-        return [Problem(f"trainer.save_steps={save_steps}: expected a whole number of steps", key)]
-    if int(save_steps) % batch.window:
-        near = arithmetic.nearest_multiples(int(save_steps), batch.window)
-        text = (
-            f"trainer.save_steps={int(save_steps)} falls inside a generation batch, which lasts "
-            f"{batch.window} optimiser steps, and a resume from there would not be exact: "
-            f"set it to {' or '.join(map(str, near))}"
-        )
-        return [Problem(text, key)]
-    return []
 
 
 def _check_eval_batch(args: Any, processes: int) -> list[Problem]:
@@ -348,6 +330,27 @@ _TRAINER_RULES: tuple[_Rule, ...] = (
         "trainer.load_best_model_at_end=true needs a rotation that keeps the best checkpoint, and "
         "rlconf keeps the newest: set checkpoint.keep=null and choose one afterwards",
         ("load_best_model_at_end",),
+    ),
+    (
+        lambda a: (
+            str(a.save_strategy) == "steps"
+            and (a.save_steps <= 0 or (a.save_steps > 1 and a.save_steps != int(a.save_steps)))
+        ),
+        "trainer.save_steps={save_steps}: expected a whole number of steps, or a share of "
+        "max_steps below 1",
+        ("save_steps",),
+    ),
+    (
+        lambda a: a.save_only_model,
+        "trainer.save_only_model=true leaves the optimiser out of the checkpoints, so that no run "
+        "could be resumed: set it to false; the trained weights alone are in model/ at the end",
+        ("save_only_model",),
+    ),
+    (
+        lambda a: a.ignore_data_skip,
+        "trainer.ignore_data_skip=true would begin the prompts of the epoch again on resume: set "
+        "it to false",
+        ("ignore_data_skip",),
     ),
     (
         lambda a: bool(a.bf16) and a.fp16,

@@ -9,17 +9,16 @@ it, or that no longer fits it, is passed over on resume.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rlconf.files import write_text
+from rlconf.files import flush, flush_folder, storage, write_text
+from rlconf.launch import World, on_first, wait
 
 MARKER = "COMPLETE.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -37,13 +36,19 @@ def seal(folder: Path, **facts: Any) -> None:
     Args:
         folder: a checkpoint in which all processes have finished writing.
         **facts: JSON values to keep beside (step, generation, world size).
+
+    Raises:
+        StorageError: the disk refuses; the folder then has no marker.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
-    for path in files:
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
-    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-    write_text(folder / MARKER, json.dumps({**facts, "files": sizes}, indent=1) + "\n")
+    with storage(folder, "The checkpoint before it is untouched: make room, then resume."):
+        entries = sorted(folder.rglob("*"))
+        files = [path for path in entries if path.is_file() and path.name != MARKER]
+        for path in files:
+            flush(path)
+        for path in (folder, *(path for path in entries if path.is_dir()), folder.parent):
+            flush_folder(path)
+        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+        write_text(folder / MARKER, json.dumps({**facts, "files": sizes}, indent=1) + "\n")
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
@@ -132,37 +137,55 @@ def _delete(path: Path) -> None:
 class Checkpoints(TrainerCallback):
     """Seal each checkpoint once all processes have written theirs, then rotate.
 
-    A log call precedes every save, so that the numbers of the steps up to a checkpoint are in
-    ``metrics.jsonl`` and a resumed run logs what an uninterrupted one does.
-
     Args:
         keep: complete checkpoints to keep, None for all.
         generation: gives the number of generation batches so far, for the marker.
+        world: the process group; the first process seals, and all hear if it cannot.
+        records: called before the seal, to put on disk what belongs to the steps up to here.
     """
 
-    def __init__(self, keep: int | None, generation: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        keep: int | None,
+        generation: Callable[[], int],
+        world: World,
+        records: Sequence[Callable[[], None]] = (),
+    ) -> None:
         self.keep = keep
         self.generation = generation
+        self.world = world
+        self.records = records
+        self._put_off = False
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Ask for a log call wherever a save is due."""
-        if control.should_save:
-            control.should_log = True
+        """Put a save off if this step ends an epoch and something is still due at its end.
+
+        A run resumed from here would begin the next epoch and leave that evaluation or log out.
+        """
+        due = "epoch" in (args.eval_strategy, args.logging_strategy)
+        if control.should_save and due and state.epoch == int(state.epoch):
+            control.should_save, self._put_off = False, True
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Save what was put off."""
+        if self._put_off:
+            control.should_save, self._put_off = True, False
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Seal the checkpoint of this step and delete old ones."""
-        processes = PartialState()
-        processes.wait_for_everyone()
-        if processes.is_main_process:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            seal(
-                folder,
-                step=state.global_step,
-                generation=self.generation(),
-                processes=processes.num_processes,
-            )
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        wait(self.world)
+        on_first(self.world, lambda: self._seal(folder, state.global_step))
+
+    def _seal(self, folder: Path, step: int) -> None:
+        for record in self.records:
+            record()
+        seal(folder, step=step, generation=self.generation(), processes=self.world.size)
+        with storage(folder.parent, "Delete what lies in the way, then resume."):
             rotate(folder.parent, self.keep)

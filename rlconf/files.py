@@ -1,22 +1,15 @@
-"""Writing files so that a reader, or a run killed half-way, never meets half of one."""
+"""Writing files whole or not at all: `trainers.files`, and JSON as a run folder has it."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainers.files import flush, flush_folder, storage, write_text
 
-def write_text(path: Path, text: str) -> None:
-    """Write the whole text to `path` or nothing: a draft beside it, flushed, then renamed."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(draft, path)
+__all__ = ["flush", "flush_folder", "storage", "write_json", "write_text"]
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

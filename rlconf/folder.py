@@ -16,6 +16,7 @@ from typing import IO
 
 from rewards.errors import CheckpointError, ConfigError
 from rlconf import checkpoint, manifest
+from rlconf.files import storage
 
 LOCK = ".lock"
 
@@ -250,9 +251,11 @@ def claim(folder: RunFolder) -> IO[str]:
 
     Raises:
         ConfigError: another live process holds the folder.
+        StorageError: it cannot be made or written.
     """
-    folder.path.mkdir(parents=True, exist_ok=True)
-    stream = (folder.path / LOCK).open("w")
+    with storage(folder.path, "Choose another place: run.root=FOLDER or run.dir=FOLDER."):
+        folder.path.mkdir(parents=True, exist_ok=True)
+        stream = (folder.path / LOCK).open("w")
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

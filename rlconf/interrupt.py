@@ -71,12 +71,18 @@ class Interrupt(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Agree with the other processes; if any was signalled, log, save and stop."""
+        """Agree with the other processes; if any was signalled, save and stop."""
         self.signal = agree(self._seen, args.device)
         if self.signal:
-            control.should_log = True
             control.should_save = True
             control.should_training_stop = True
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Stopped inside an epoch: this is not the epoch's end, and nothing of it is due."""
+        if self.signal and state.epoch != int(state.epoch):
+            control.should_log = control.should_evaluate = control.should_save = False
 
 
 def agree(number: int, device: torch.device) -> int:

@@ -61,19 +61,26 @@ def config_hash(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
-    """Each setting that differs, as ``key: old -> new``, for nested plain containers."""
-    lines: list[str] = []
+def changes(
+    old: Mapping[str, Any], new: Mapping[str, Any], path: str = ""
+) -> dict[str, tuple[Any, Any]]:
+    """Each setting that differs, ``{key: (old, new)}``, for nested plain containers.
+
+    The order of keys says nothing, except that of the shapers, which run as listed.
+    """
+    found: dict[str, tuple[Any, Any]] = {}
     for key in sorted({*old, *new}):
         here = f"{path}{key}"
         if not path and key in NOT_HASHED:
             continue
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            lines += differences(before, after, f"{here}.")
+            found |= changes(before, after, f"{here}.")
+            if here == "shaper" and {*before} == {*after} and [*before] != [*after]:
+                found[here] = ([*before], [*after])
         elif before != after:
-            lines.append(f"{here}: {before!r} -> {after!r}")
-    return lines
+            found[here] = (before, after)
+    return found
 
 
 def versions() -> dict[str, str]:

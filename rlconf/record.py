@@ -19,9 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rlconf.files import write_text
+from rlconf.files import flush, storage, write_text
 from trainers.rollout import Rollout
 
+RESUME = "Make room or make the folder writable, then resume."
 IS_JSON = {"encoding": "json"}
 """Metadata of a Parquet field whose texts are JSON."""
 
@@ -87,10 +88,23 @@ class Metrics(TrainerCallback):
             "time": round(self._clock(), 3),
             **numbers,
         }
-        with self.path.open("a", encoding="utf-8") as stream:
+        with storage(self.path, RESUME), self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row, allow_nan=False) + "\n")
         for listener in self._listeners:
             listener(row)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Ask for a log call after the last step, which the interval may leave out."""
+        if args.logging_strategy == "steps" and state.global_step >= state.max_steps:
+            control.should_log = True
+
+    def flush(self) -> None:
+        """Put the file on the disk, as a checkpoint of the same steps is about to be."""
+        with storage(self.path, RESUME):
+            if self.path.exists():
+                flush(self.path)
 
 
 def metric_name(logged: str) -> str:
@@ -159,6 +173,7 @@ class RolloutFiles:
         self.every = every
         self.max_chars = max_chars
         self.writes = writes
+        self._not_flushed: list[Path] = []
         if writes:
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -169,8 +184,18 @@ class RolloutFiles:
             return
         path = rollout_path(self.folder, rollout.generation)
         draft = path.with_name(f".{path.name}")
-        pq.write_table(self._table(rollout), draft)
-        os.replace(draft, path)
+        with storage(path, RESUME):
+            pq.write_table(self._table(rollout), draft)
+            os.replace(draft, path)
+        self._not_flushed.append(path)
+
+    def flush(self) -> None:
+        """Put the files written since the last call on the disk."""
+        with storage(self.folder, RESUME):
+            for path in self._not_flushed:
+                if path.exists():  # somebody may have made room by hand
+                    flush(path)
+        self._not_flushed.clear()
 
     def _table(self, rollout: Rollout) -> pa.Table:
         """The batch as a table: generation and step first, then the columns in their order."""

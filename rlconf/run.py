@@ -7,6 +7,7 @@ the end of training, 130 after Ctrl-C and 143 after SIGTERM (with a checkpoint t
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -22,6 +23,7 @@ from rlconf.schema import Config
 from rlconf.session import Session, add_evaluation, begin, read_evaluation
 from rlconf.tracking import Trackers
 from trainers import OnlineTrainer
+from trainers.resume import is_sharded
 
 
 def train(config: Config) -> int:
@@ -62,7 +64,9 @@ def train(config: Config) -> int:
             raise
         finally:
             if world.is_first:
-                manifest.end(session.folder.manifest, status, **facts)
+                # A full disk must not hide the error that it caused.
+                with contextlib.suppress(OSError):
+                    manifest.end(session.folder.manifest, status, **facts)
             trackers.close(code)
             session.release()
     # A launcher ends all processes as soon as one has failed, and 143 is a failure to it: none may
@@ -82,24 +86,20 @@ def _train(
     if world.is_first:
         trackers.open(parts.grpo_config)
     metrics = Metrics(folder.metrics, session.generation, listeners=[trackers.log])
+    rollouts = _rollout_files(config, session, world)
     progress, interrupt = TrainingProgress(reporter), Interrupt()
+    checkpoints = Checkpoints(
+        config.checkpoint.keep,
+        generation=lambda: metrics.generation,
+        world=world,
+        records=[metrics.flush, *(files.flush for files in rollouts)],
+    )
     trainer = OnlineTrainer(
         **parts.trainer_kwargs,
-        on_rollout=[metrics.count, trackers.keep, *_rollout_files(config, session, world)],
-        callbacks=[
-            interrupt,
-            Checkpoints(config.checkpoint.keep, generation=lambda: metrics.generation),
-            metrics,
-            progress,
-        ],
+        on_rollout=[metrics.count, trackers.keep, *rollouts],
+        callbacks=[interrupt, checkpoints, metrics, progress],
     )
     _silence(trainer)
-    if not at_boundary(session.step, trainer.args):
-        reporter.say(
-            f"step {session.step} lies inside a generation batch, which no checkpoint holds: "
-            "training goes on with a fresh one and other numbers than without the interruption."
-        )
-
     if config.evaluate.before and session.step == 0:
         _evaluate(config, "before", trainer, parts, session, world, reporter)
     began = time.monotonic()
@@ -162,16 +162,6 @@ def _advance(trainer: OnlineTrainer, session: Session) -> None:
         trainer.train(resume_from_checkpoint=str(session.checkpoint))
 
 
-def at_boundary(step: int, args: Any) -> bool:
-    """Whether the step after `step` begins with a generation batch, so that a resume is exact.
-
-    A batch is used for steps_per_generation * num_iterations micro-batches, and
-    gradient_accumulation_steps of them make an optimiser step.
-    """
-    window = args.steps_per_generation * args.num_iterations
-    return step * args.gradient_accumulation_steps % window == 0
-
-
 def _evaluate(
     config: Config,
     name: str,
@@ -204,14 +194,6 @@ def _evaluate(
         source = evaluations.provenance(config, str(session.folder.path), model)
         add_evaluation(session.folder, name, {**source, **result})
         reporter.say(f"{name} training: {evaluate.sentence(result)}")
-
-
-def is_sharded(trainer: OnlineTrainer) -> bool:
-    """Whether no process holds the whole model (DeepSpeed's ZeRO-3, FSDP)."""
-    if trainer.is_deepspeed_enabled:
-        plugin = trainer.accelerator.state.deepspeed_plugin
-        return bool(plugin.zero_stage == 3)
-    return bool(trainer.is_fsdp_enabled)
 
 
 def _show(

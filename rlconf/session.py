@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rewards.errors import ConfigError
-from rlconf import checkpoint, compose, evaluations, launch, manifest, record
+from rlconf import checkpoint, compose, continuity, evaluations, launch, manifest, record
 from rlconf.files import write_json, write_text
 from rlconf.folder import Choice, RunFolder, choose, claim, point_latest
 from rlconf.launch import World
@@ -60,7 +60,9 @@ def begin(config: Config, world: World) -> Session:
 
     Raises:
         ConfigError: the folder is taken or in use, or `resume` is ambiguous.
-        CheckpointError: what `resume` names is not usable.
+        CheckpointError: what `resume` names is not usable, or was written with settings that a
+            resume cannot change.
+        StorageError: the run folder cannot be written.
     """
     locks: list[IO[str]] = []
     devices = launch.gather_objects(world, [describe_device(world)])
@@ -88,14 +90,18 @@ def _begin_on_first(
     if marker and marker.get("processes") != world.size:
         notes.append(
             f"the checkpoint was written by {marker.get('processes')} process(es) and {world.size} "
-            "run now: training goes on, but does not repeat the same random numbers."
+            "run now: training goes on with the same prompts, but samples other completions, and a "
+            "generation batch that was begun is sampled again."
         )
     step, generation = marker.get("step", 0), marker.get("generation", 0)
-    changed = _changed_settings(choice, plain)
-    notes += [f"changed since the run began: {line}" for line in changed]
+    changed = _changed_settings(choice, plain, notes)
+    if choice.checkpoint is not None:
+        continuity.check(changed, choice.checkpoint, branches=choice.branched_from is not None)
+    lines = [f"{key}: {old!r} -> {new!r}" for key, (old, new) in changed.items()]
+    notes += [f"changed since the run began: {line}" for line in lines]
     earlier = manifest.read(folder.manifest) if choice.resumed else {}
     logged = max(record.last_step(folder.metrics), earlier.get("logged", 0)) if earlier else 0
-    if any(line.startswith("tracking.") for line in changed):
+    if any(key.startswith("tracking.") for key in changed):
         logged = min(logged, step)  # perhaps sent elsewhere
     _cut_back(choice, step, generation)
     tracking_id = earlier.get("tracking_id") or uuid.uuid4().hex[:12]
@@ -107,7 +113,7 @@ def _begin_on_first(
             distribution=world.kind,
             devices=devices,
             resumed_from=str(choice.checkpoint) if choice.checkpoint else None,
-            changed=changed,
+            changed=lines,
         ),
         name=config.name,
         config_hash=manifest.config_hash(plain),
@@ -119,15 +125,18 @@ def _begin_on_first(
     return Session(folder, choice.checkpoint, step, generation, logged, tracking_id, notes)
 
 
-def _changed_settings(choice: Choice, plain: dict[str, Any]) -> list[str]:
+def _changed_settings(
+    choice: Choice, plain: dict[str, Any], notes: list[str]
+) -> dict[str, tuple[Any, Any]]:
     """What differs from the configuration that the resumed run was started with."""
     source = choice.folder if choice.resumed else choice.branched_from
     if source is None or not source.config.exists():
-        return []
+        return {}
     try:
-        return manifest.differences(redact(to_dict(compose.load(source.config))), plain)
+        return manifest.changes(redact(to_dict(compose.load(source.config))), plain)
     except ConfigError as error:
-        return [f"the former config.yaml cannot be read by this version: {error}"]
+        notes.append(f"the former config.yaml cannot be read by this version: {error}")
+        return {}
 
 
 def _cut_back(choice: Choice, step: int, generation: int) -> None:

@@ -14,6 +14,10 @@ Only listened to:
         logits_to_keep, batch_size=None, ...) -> (logps, entropies, aux_loss)
 Read:
     GRPOTrainer._metrics, ._logs, .reward_func_names, .num_generations, .temperature
+    GRPOTrainer._step, ._buffered_inputs, ._entropy_window_stats, ._current_train_step_time, saved
+        and set again on resume (see `trainers/resume.py`), as are .reward_weights and .ref_model
+    transformers.Trainer._tr_loss, ._total_loss_scalar, ._globalstep_last_logged, likewise, after
+        the base class has reset them at the start of training
     trl.trainer.utils: add_fused_lm_head (which patches `forward` of the innermost causal LM),
         FusedCausalLMOutput, maybe_gather_lm_head_ctx, RepeatSampler
 """
@@ -27,7 +31,9 @@ from torch import nn
 from trl.trainer.utils import FusedCausalLMOutput, RepeatSampler, maybe_gather_lm_head_ctx
 
 __all__ = [
+    "COUNTERS",
     "IMAGE_KEYS",
+    "TABLES",
     "FusedCausalLMOutput",
     "RepeatSampler",
     "causal_lm",
@@ -35,6 +41,11 @@ __all__ = [
     "maybe_gather_lm_head_ctx",
     "policy_is_active",
 ]
+
+# Attributes of `GRPOTrainer` that say where it stands between two optimiser steps.
+COUNTERS = ("_step", "_current_train_step_time", "_entropy_window_stats")
+# Parts of `GRPOTrainer._logs`, the latest completions, that can be saved as data; not the images.
+TABLES = ("prompt", "completion", "rewards", "advantages", "extra")
 
 # Keys of the rollout dict that `_get_per_token_logps_and_entropies` takes as keyword arguments.
 IMAGE_KEYS = (

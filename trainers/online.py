@@ -6,20 +6,21 @@ With no part given it is `trl.GRPOTrainer` bit for bit (tests/invariant). Every 
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from safetensors import SafetensorError
 from torch import Tensor
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
 from trl import GRPOTrainer
 
 from rewards.confidence import masked_mean
 from rewards.errors import CheckpointError, ConfigError
+from trainers import resume
 from trainers._trl import IMAGE_KEYS, policy_is_active
 from trainers.comm import AcceleratorComm
 from trainers.compatibility import conflicts
@@ -27,12 +28,11 @@ from trainers.rollout import Rollout
 from trainers.sampler import ResumableRepeatSampler
 from trainers.shapers.base import Shaper, ShaperBatch
 from trainers.signals import SignalRecorder, Signals, evaluating
-
-STATE_FILE = "rlconf_state.json"
+from trainers.state import State, Stateful
 
 
 class OnlineTrainer(GRPOTrainer):
-    """GRPO with advantage shapers, listeners for rollouts, and an exact prompt order over resumes.
+    """GRPO with advantage shapers, listeners for rollouts, and a resume that is exact at any step.
 
     Takes everything that `trl.GRPOTrainer` takes, and:
 
@@ -43,6 +43,11 @@ class OnlineTrainer(GRPOTrainer):
             rewards were computed from.
         accuracy_reward: name of a reward function; logs `accuracy`, the share of scored completions
             whose reward under it is at least 1.
+
+    Attributes:
+        stateful: by name, what is saved with every checkpoint and restored before the first batch
+            is drawn: shapers, reward functions and listeners with `state_dict`/`load_state_dict`
+            (`trainers.state.Stateful`). Whoever adds a part with a state puts it here.
 
     Raises:
         ConfigError: a setting of `args` rules out a shaper, shapers disagree on the temperature of
@@ -64,6 +69,16 @@ class OnlineTrainer(GRPOTrainer):
         self.rollout_data = list(rollout_data)
         self.accuracy_reward = accuracy_reward
         self.generation = 0
+        self.train_sampler: ResumableRepeatSampler | None = None
+        self.stateful: dict[str, Stateful] = resume.stateful_parts(
+            {f"shaper {part.name}": part.function for part in self.shapers}
+            | dict(zip(self.reward_func_names, self.reward_funcs, strict=True))
+            | {f"listener {i}": listener for i, listener in enumerate(self.on_rollout)}
+        )
+        self.looks = resume.looks(self)
+        self.first_reward_weights = self.reward_weights.clone()
+        self.resumed: State | None = None
+        self.add_callback(resume.Resumption(self))
         problems = conflicts(self.args, [part.name for part in self.shapers])
         if accuracy_reward is not None and accuracy_reward not in self.reward_func_names:
             problems.append(
@@ -94,7 +109,7 @@ class OnlineTrainer(GRPOTrainer):
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         sampler = super()._get_train_sampler(dataset)
-        return ResumableRepeatSampler(
+        self.train_sampler = ResumableRepeatSampler(
             data_source=sampler.data_source,
             mini_repeat_count=sampler.mini_repeat_count,
             batch_size=sampler.batch_size,
@@ -102,6 +117,7 @@ class OnlineTrainer(GRPOTrainer):
             shuffle=sampler.shuffle,
             seed=sampler.seed,
         )
+        return self.train_sampler
 
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
@@ -205,24 +221,38 @@ class OnlineTrainer(GRPOTrainer):
         data = {name: gather_object([row[name] for row in inputs]) for name in self.rollout_data}
         return Rollout(self.generation, self.state.global_step, columns, data=data)
 
+    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Train, from a checkpoint if one is given; see `transformers.Trainer.train`.
+
+        Raises:
+            CheckpointError: the checkpoint was not written by this class, or belongs to another
+                model, data set or batch; or a checkpoint cannot be written.
+        """
+        if resume_from_checkpoint is True:  # with none there, the base class raises
+            resume_from_checkpoint = get_last_checkpoint(self.args.output_dir) or True
+        if isinstance(resume_from_checkpoint, str | Path):
+            resume.check(self, Path(resume_from_checkpoint))
+        return super().train(resume_from_checkpoint, *args, **kwargs)
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        if self.args.should_save:
-            folder = os.path.join(
-                self._get_output_dir(trial=trial),
-                f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}",
-            )
-            with open(os.path.join(folder, STATE_FILE), "w", encoding="utf-8") as file:
-                json.dump({"generation": self.generation}, file)
+        folder = Path(self._get_output_dir(trial=trial))
+        folder = folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        problem: Exception | None = None
+        try:
+            super()._save_checkpoint(model, trial)
+            resume.save(self, folder)
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch.save: RuntimeError
+            problem = error
+        # No rank goes on alone: the others would wait for it at their next collective.
+        failed = self._comm.gather(torch.tensor([problem is not None], device=self.args.device))
+        if failed.any():
+            seen = problem or f"rank {int(failed.int().argmax())} could not"
+            raise CheckpointError(
+                f"the checkpoint {folder} could not be written: {seen}. The one before it is "
+                "untouched: make room or make the folder writable, then resume."
+            ) from problem
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is None:
-            return
-        path = os.path.join(checkpoint, STATE_FILE)
-        if not os.path.exists(path):
-            raise CheckpointError(
-                f"{checkpoint} has no {STATE_FILE}: it was not written by rlconf, or not to its end"
-            )
-        with open(path, encoding="utf-8") as file:
-            self.generation = json.load(file)["generation"]
+        if checkpoint is not None:
+            self.resumed = resume.load(self, Path(checkpoint))

@@ -16,6 +16,7 @@ NAMES = [
     "RlconfError",
     "ShaperBatch",
     "Signals",
+    "StorageError",
     "Task",
     "TopologyError",
     "UCASTrainer",
@@ -60,6 +61,7 @@ def test_errors_share_a_base_and_are_also_what_the_standard_library_would_raise(
         "ConfigError": ValueError,
         "RewardError": ValueError,
         "CheckpointError": RuntimeError,
+        "StorageError": OSError,
         "TopologyError": RuntimeError,
     }.items():
         assert issubclass(getattr(rlconf, name), rlconf.RlconfError)

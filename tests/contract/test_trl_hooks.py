@@ -7,6 +7,7 @@ from types import MethodType
 
 import pytest
 import torch
+import transformers
 import trl
 from trl import GRPOTrainer
 from trl.trainer.utils import FusedCausalLMOutput, RepeatSampler, add_fused_lm_head
@@ -111,6 +112,49 @@ def test_tables_hold_the_last_generation(trainer) -> None:
     assert len(built._logs["completion"]) == len(built._logs["advantages"]) == 16
 
 
+def test_where_a_trainer_stands_is_in_the_attributes_that_a_checkpoint_holds(trainer) -> None:
+    """Between steps: the counter, the rollouts, the metrics; and no generator of TRL's own."""
+    from trainers._trl import COUNTERS, TABLES
+
+    built = trainer(num_iterations=2, max_steps=1, logging_steps=5)
+    built.train()
+    assert {name for name in COUNTERS if hasattr(built, name)} == set(COUNTERS)
+    assert built._step == 1
+    assert built._entropy_window_stats is None
+    assert set(TABLES) == set(built._logs) - {"images"}
+    (batch,) = built._buffered_inputs
+    assert list(batch) == [
+        *["prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages"],
+        *["num_items_in_batch", "old_per_token_logps"],
+    ]
+    assert set(built._metrics) == {"train", "eval"}
+    assert built._tr_loss.shape == ()
+    assert isinstance(built._total_loss_scalar, float)
+    assert built._globalstep_last_logged == 0
+    generators = [name for name, value in vars(built).items() if isinstance(value, torch.Generator)]
+    assert generators == []
+
+
+def test_the_loss_since_the_last_log_is_reset_after_the_optimiser_is_loaded() -> None:
+    """So it is restored in `on_train_begin`, which follows (trainers/resume.py)."""
+    source = inspect.getsource(transformers.Trainer._inner_training_loop)
+    order = ["_prepare_for_training(", "self._tr_loss =", "on_train_begin(", "eval_on_start"]
+    places = [source.index(text) for text in order]
+    assert places == sorted(places)
+    assert "_load_optimizer_and_scheduler(" in inspect.getsource(
+        transformers.Trainer._prepare_for_training
+    )
+
+
+def test_hugging_face_loads_its_own_files_without_running_code() -> None:
+    source = "".join(
+        inspect.getsource(getattr(transformers.Trainer, name))
+        for name in ("_load_rng_state", "_load_optimizer_and_scheduler", "_load_from_checkpoint")
+    )
+    assert "weights_only=False" not in source
+    assert source.count("torch.load(") == source.count("weights_only=True")
+
+
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo", "cispo", "sapo"])
 def test_loss_takes_one_advantage_per_token(trainer, loss_type: str) -> None:
     """(B, T) advantages that repeat (B,) give the same loss; other values another one."""
@@ -137,8 +181,6 @@ def test_loss_takes_one_advantage_per_token(trainer, loss_type: str) -> None:
 )
 def test_head_scaling_is_that_of_the_fused_head(config: str, overrides: dict[str, float]) -> None:
     """Our log-probs from hidden states are TRL's, so certainty and chosen logit see its logits."""
-    import transformers
-
     from rewards.confidence import head_signals
     from trainers._trl import head_scaling
 

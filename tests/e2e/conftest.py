@@ -16,6 +16,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # A tiny model with a short warm start: some answers are right, and it is made in a second.
 SMALL = ["experiment=quickstart", "debug=fast", "model.tiny.warm_steps=40", "seed=3"]
+# Right answers are so few that most steps leave the weights alone; a graded reward moves them.
+GRADED = ["reward=[exact,length]", "reward.length.budget=0", "reward.length.limit=8"]
+GRADED += ["reward.length.unit=characters"]
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +32,12 @@ def _apart(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """Every test in its own folder."""
     monkeypatch.setenv("RLCONF_CACHE", str(cache))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def graded() -> list[str]:
+    """Overrides under which every step moves the weights, for tests that compare them."""
+    return GRADED
 
 
 @pytest.fixture

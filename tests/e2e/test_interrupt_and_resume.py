@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 from pathlib import Path
 
@@ -33,9 +34,11 @@ def test_ctrl_c_ends_with_its_own_exit_status(start, wait_for_steps):
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_resume_auto_repeats_nothing(train, start, wait_for_steps, numbers):
-    folder = Path("runs/quickstart/a")
-    process = start(*STEPS, "run.id=a")
+def test_sigterm_saves_and_resume_auto_repeats_nothing(
+    train, start, wait_for_steps, numbers, graded
+):
+    folder, steps = Path("runs/quickstart/a"), [*STEPS, *graded]
+    process = start(*steps, "run.id=a")
     wait_for_steps(process, folder, 3)
     process.send_signal(signal.SIGTERM)
 
@@ -48,12 +51,13 @@ def test_sigterm_saves_and_resume_auto_repeats_nothing(train, start, wait_for_st
     assert (newest.name, skipped) == (f"checkpoint-{step}", [])
     assert "saving and stopping at the end of this step" in Path("output.txt").read_text()
 
-    assert train(*STEPS, "run.id=a", "resume=auto") == 0
-    assert train(*STEPS, "run.id=whole") == 0
+    assert train(*steps, "run.id=a", "resume=auto") == 0
+    assert train(*steps, "run.id=whole") == 0
 
     whole = Path("runs/quickstart/whole")
     assert [row["step"] for row in numbers(folder)] == list(range(1, 31))
     assert numbers(folder) == numbers(whole)
+    assert all(row["grad_norm"] > 0 for row in numbers(whole)[:3])
     assert_same_weights(folder, whole)
     assert manifest.read(folder / "manifest.json")["status"] == "finished"
 
@@ -106,6 +110,70 @@ def test_an_older_checkpoint_branches_off(train, numbers):
     assert train("trainer.max_steps=4", "trainer.save_steps=2", f"resume={older}", "run.id=b") == 0
 
     assert numbers(Path("runs/quickstart/b")) == numbers(Path("runs/quickstart/a"))
+
+
+def test_a_run_goes_on_inside_a_generation_batch(train, numbers, graded):
+    """Saved at every step of a window of four, and cut back to step 6."""
+    settings = ["trainer.max_steps=8", "trainer.steps_per_generation=2", "trainer.num_iterations=2"]
+    settings += ["trainer.save_steps=1", "checkpoint.keep=null", "evaluate.after=false"]
+    settings += graded
+    train("run.id=a", *settings)
+    folder = Path("runs/quickstart/a")
+    before = numbers(folder)
+    for step in (7, 8):
+        (folder / "checkpoints" / f"checkpoint-{step}" / "COMPLETE.json").unlink()
+    final = load_file(folder / "model" / "model.safetensors")
+
+    assert train("run.id=a", *settings, "resume=auto", "logging.plots=false") == 0
+
+    assert numbers(folder) == before
+    again = load_file(folder / "model" / "model.safetensors")
+    assert all(final[name].equal(again[name]) for name in final)
+
+
+def test_what_would_mix_two_configurations_is_refused_and_may_branch(train, capsys):
+    train("run.id=a")
+    changed = ["trainer.max_steps=4", "reward.exact.weight=2"]
+
+    assert train("resume=runs/quickstart/a", *changed, "trainer.learning_rate=1e-9") == 2
+    said = capsys.readouterr().err
+    assert "trainer.learning_rate" in said
+    assert "reward.exact.weight" in said
+    assert "run.dir=NEW_FOLDER" in said
+
+    checkpoint = "resume=runs/quickstart/a/checkpoints/checkpoint-3"
+    assert train(checkpoint, *changed, "run.dir=branch") == 0
+
+
+def test_a_disk_that_refuses_leaves_the_older_checkpoint_and_the_run_goes_on(
+    train, numbers, capsys
+):
+    """The operating system refuses files above a size that only the optimiser's state exceeds."""
+    steps = ["trainer.save_steps=2", "evaluate.after=false"]
+    train("run.id=a", "trainer.max_steps=2", *steps)
+    folder = Path("runs/quickstart/a")
+    former = folder / "checkpoints" / "checkpoint-2"
+    room = (former / "model.safetensors").stat().st_size + 4096
+    assert room < (former / "optimizer.pt").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    capsys.readouterr()
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        status = train("run.id=a", "resume=auto", "trainer.max_steps=4", *steps)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert status == 2
+    said = capsys.readouterr().err
+    assert "checkpoint-4 could not be written" in said
+    assert "The one before it is untouched" in said
+    assert checkpoint.fault(former) is None
+    assert manifest.read(folder / "manifest.json")["status"] == "failed"
+
+    assert train("run.id=a", "resume=auto", "trainer.max_steps=4", *steps) == 0
+    assert "passed over checkpoint-4" in capsys.readouterr().out
+    assert [row["step"] for row in numbers(folder)] == [1, 2, 3, 4]
 
 
 def test_old_checkpoints_make_room(train):

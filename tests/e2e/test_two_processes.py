@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 
 from rlconf import checkpoint, manifest
 
+# Two steps an epoch, so that the resume falls into a later one.
 STEPS = ["launch=ddp", "launch.processes=2", "trainer.max_steps=30", "run.id=a"]
+STEPS += ["task.train_size=8"]
 
 
 def workers(launcher: int) -> list[int]:
@@ -34,17 +36,18 @@ def workers(launcher: int) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.distributed
 def test_a_signal_to_one_process_stops_both_and_resume_is_exact(
-    start, wait_for_steps, numbers, tmp_path, monkeypatch
+    start, wait_for_steps, numbers, graded, tmp_path, monkeypatch
 ):
+    steps = [*STEPS, *graded]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()
     monkeypatch.chdir(whole)
-    assert start(*STEPS, processes=2).wait(timeout=180) == 0, Path("output.txt").read_text()
+    assert start(*steps, processes=2).wait(timeout=180) == 0, Path("output.txt").read_text()
 
     parts.mkdir()
     monkeypatch.chdir(parts)
     folder = parts / "runs/quickstart/a"
-    process = start(*STEPS, processes=2)
+    process = start(*steps, processes=2)
     wait_for_steps(process, folder, 2)
     _, second = workers(process.pid)
     os.kill(second, signal.SIGTERM)
@@ -57,7 +60,7 @@ def test_a_signal_to_one_process_stops_both_and_resume_is_exact(
     assert checkpoint.read_marker(newest)["processes"] == 2
     assert {"rng_state_0.pth", "rng_state_1.pth"} <= set(checkpoint.read_marker(newest)["files"])
 
-    finished = start(*STEPS, "resume=auto", processes=2).wait(timeout=180)
+    finished = start(*steps, "resume=auto", processes=2).wait(timeout=180)
 
     assert finished == 0, Path("output.txt").read_text()
     reference = whole / "runs/quickstart/a"

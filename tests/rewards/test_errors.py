@@ -1,7 +1,14 @@
 import pytest
 
 from rewards import errors
-from rewards.errors import CheckpointError, ConfigError, RewardError, RlconfError, TopologyError
+from rewards.errors import (
+    CheckpointError,
+    ConfigError,
+    RewardError,
+    RlconfError,
+    StorageError,
+    TopologyError,
+)
 
 
 @pytest.mark.parametrize(
@@ -10,6 +17,7 @@ from rewards.errors import CheckpointError, ConfigError, RewardError, RlconfErro
         (ConfigError, ValueError),
         (RewardError, ValueError),
         (CheckpointError, RuntimeError),
+        (StorageError, OSError),
         (TopologyError, RuntimeError),
     ],
 )

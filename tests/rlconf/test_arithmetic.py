@@ -46,13 +46,12 @@ def test_the_paper_batch_on_sixteen_ranks():
     assert batch.completions == 8 * 16 * 64 == 8192
     assert batch.prompts == 512
     assert batch.updates == 4
-    assert batch.window == 4
     assert not batch.on_policy
 
 
 def test_one_step_per_batch_is_on_policy():
     batch = planned(per_device_train_batch_size=256)
-    assert (batch.completions, batch.prompts, batch.updates, batch.window) == (256, 32, 1, 1)
+    assert (batch.completions, batch.prompts, batch.updates) == (256, 32, 1)
     assert batch.on_policy
 
 
@@ -67,7 +66,6 @@ def test_an_optimiser_step_may_span_generation_batches():
     # accumulation 4, one micro-batch per generation: 4 generations in one step, all before it.
     batch = planned(gradient_accumulation_steps=4, steps_per_generation=1)
     assert batch.updates == Fraction(1, 4)
-    assert batch.window == 1
     assert batch.on_policy
 
 
@@ -75,11 +73,6 @@ def test_iterations_leave_the_policy_behind():
     batch = planned(num_iterations=2)
     assert batch.updates == 2
     assert not batch.on_policy
-
-
-def test_a_window_ends_where_step_and_batch_end_together():
-    # 3 passes per batch, 2 per step: after 6 passes, 3 steps and 2 batches.
-    assert planned(gradient_accumulation_steps=2, steps_per_generation=3).window == 3
 
 
 def test_steps_of_an_epoch():

@@ -50,8 +50,10 @@ def test_the_base_is_right(base: Config):
         ({"use_vllm": True}, ["needs the package vllm", "rlconf[vllm]"]),
         ({"use_cpu": True, "deepspeed": "zero3.json"}, ["use_cpu", "DeepSpeed"]),
         ({"log_completions_hub_repo": "a/b"}, ["log_completions=false"]),
-        ({"save_steps": 0.5}, ["save_steps=0.5", "whole number"]),
-        ({"save_steps": 10, "steps_per_generation": 4}, ["set it to 8 or 12"]),
+        ({"save_steps": 1.5}, ["save_steps=1.5", "whole number"]),
+        ({"save_steps": 0}, ["save_steps=0", "whole number"]),
+        ({"save_only_model": True}, ["save_only_model", "could be resumed"]),
+        ({"ignore_data_skip": True}, ["ignore_data_skip", "on resume"]),
         ({"eval_strategy": "steps", "per_device_eval_batch_size": 12}, ["set it to 8 or 16"]),
         ({"num_generations": 7}, ["num_generations to 4 or 8"]),
     ],
@@ -83,8 +85,9 @@ def test_what_another_setting_decides_is_refused_with_its_name(base: Config, nam
     assert any(word in text for word in ("run.dir", "tracking", "seed=", "checkpoint.keep"))
 
 
-def test_a_saving_strategy_without_steps_needs_no_multiple(base: Config):
-    assert trainer(base, save_strategy="no", save_steps=7, steps_per_generation=4) == ""
+def test_a_save_may_fall_anywhere(base: Config):
+    for save_steps in (7, 0.1):
+        assert trainer(base, save_steps=save_steps, steps_per_generation=4) == ""
 
 
 def test_the_ranks_that_are_planned_count(base: Config):

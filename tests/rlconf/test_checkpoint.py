@@ -8,7 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from rewards.errors import StorageError
+from rlconf import checkpoint
 from rlconf.checkpoint import MARKER, Checkpoints, fault, newest, read_marker, rotate, seal, step_of
+from rlconf.launch import World
+
+ALONE = World(size=1, rank=0, kind="NO", device="cpu")
 
 
 def write(folder: Path, step: int, *, sealed: bool = True) -> Path:
@@ -106,23 +111,45 @@ def test_rotation_is_off_without_a_number(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_callback_seals_then_rotates_and_logs_before_a_save(tmp_path):
+def test_the_only_complete_checkpoint_is_never_deleted(tmp_path):
+    write(tmp_path, 1)
+    for step in (2, 3, 4):
+        write(tmp_path, step, sealed=False)
+    rotate(tmp_path, keep=1)
+    assert fault(tmp_path / "checkpoint-1") is None
+
+
+def test_records_are_on_the_disk_before_the_seal_and_rotation_comes_after(tmp_path):
     write(tmp_path, 3)
     write(tmp_path, 6, sealed=False)  # what the trainer has just written
-    callback = Checkpoints(keep=1, generation=lambda: 12)
-    control = SimpleNamespace(should_save=True, should_log=False)
+    seen = []
+    callback = Checkpoints(
+        1, generation=lambda: 12, world=ALONE, records=[lambda: seen.append(newest(tmp_path)[0])]
+    )
     args, state = SimpleNamespace(output_dir=str(tmp_path)), SimpleNamespace(global_step=6)
 
-    callback.on_step_end(args, state, control)
-    callback.on_save(args, state, control)
+    callback.on_save(args, state, SimpleNamespace())
 
-    assert control.should_log
+    assert seen == [tmp_path / "checkpoint-3"]
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-6"]
     marker = json.loads((tmp_path / "checkpoint-6" / MARKER).read_text())
     assert (marker["step"], marker["generation"], marker["processes"]) == (6, 12, 1)
 
 
-def test_no_log_call_is_added_where_nothing_is_saved():
-    control = SimpleNamespace(should_save=False, should_log=False)
-    Checkpoints(keep=1, generation=int).on_step_end(None, None, control)
-    assert not control.should_log
+def test_a_disk_that_refuses_the_marker_leaves_the_older_checkpoint(tmp_path, monkeypatch):
+    write(tmp_path, 3)
+    write(tmp_path, 6, sealed=False)
+
+    def full(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "write_text", full)
+    callback = Checkpoints(1, generation=lambda: 12, world=ALONE)
+    args, state = SimpleNamespace(output_dir=str(tmp_path)), SimpleNamespace(global_step=6)
+
+    with pytest.raises(StorageError, match=r"checkpoint-6 cannot be written: No space left"):
+        callback.on_save(args, state, SimpleNamespace())
+
+    found, skipped = newest(tmp_path)
+    assert found == tmp_path / "checkpoint-3"
+    assert skipped == ["checkpoint-6: it has no COMPLETE.json, so its writing was cut off"]

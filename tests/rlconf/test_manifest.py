@@ -18,13 +18,19 @@ def test_hash_tells_settings_apart_and_ignores_order_and_place():
     assert manifest.config_hash(CONFIG) != manifest.config_hash(changed)
 
 
-def test_differences_are_named_by_their_full_key():
+def test_changes_are_named_by_their_full_key():
     new = {"seed": 0, "trainer": {"beta": 0.1, "max_steps": 9}, "run": {"id": "b"}}
-    assert manifest.differences(CONFIG, new) == [
-        "trainer.beta: 0.0 -> 0.1",
-        "trainer.loss_type: 'dapo' -> None",
-        "trainer.max_steps: None -> 9",
-    ]
+    assert manifest.changes(CONFIG, new) == {
+        "trainer.beta": (0.0, 0.1),
+        "trainer.loss_type": ("dapo", None),
+        "trainer.max_steps": (None, 9),
+    }
+
+
+def test_another_order_of_shapers_is_a_difference():
+    one, two = {"shaper": {"ucas": {}, "clip": {}}}, {"shaper": {"clip": {}, "ucas": {}}}
+    assert manifest.changes(one, two) == {"shaper": (["ucas", "clip"], ["clip", "ucas"])}
+    assert manifest.changes({"reward": one}, {"reward": two}) == {}
 
 
 def test_a_resumed_run_adds_a_session(tmp_path):

@@ -16,6 +16,7 @@ from transformers import TrainerCallback
 
 from rlconf.checkpoint import Checkpoints, newest, read_marker
 from rlconf.interrupt import Interrupt
+from rlconf.launch import World
 from rlconf.record import (
     Metrics,
     RolloutFiles,
@@ -25,7 +26,8 @@ from rlconf.record import (
 )
 from trainers import OnlineTrainer
 
-TIMES = ("time", "step_time")  # the only numbers that may differ between equal runs
+ALONE = World(size=1, rank=0, kind="NO", device="cpu")
+TIMES = ("time", "runtime", "per_second")  # ends of the names that may differ
 
 
 class Signal(TrainerCallback):
@@ -57,13 +59,15 @@ def run(make_model, tokenizer, prompts, digit_reward, grpo_config):
             args=grpo_config(
                 output_dir=str(folder), max_steps=6, save_strategy="steps", save_steps=4, **settings
             ),
-            train_dataset=prompts,
+            # With an evaluation at each epoch's end there are 2 steps in one.
+            train_dataset=prompts.select(range(8)) if "eval_strategy" in settings else prompts,
+            eval_dataset=prompts.select(range(4)),
             processing_class=tokenizer,
             on_rollout=[metrics.count, RolloutFiles(folder / "rollouts")],
             callbacks=[
                 Signal(signal_at),
                 interrupt,
-                Checkpoints(None, lambda: metrics.generation),
+                Checkpoints(None, lambda: metrics.generation, ALONE),
                 metrics,
             ],
         )
@@ -76,7 +80,7 @@ def run(make_model, tokenizer, prompts, digit_reward, grpo_config):
 
 def rows(folder: Path) -> list[dict]:
     return [
-        {name: value for name, value in row.items() if name not in TIMES}
+        {name: value for name, value in row.items() if not name.endswith(TIMES)}
         for row in read_metrics(folder / "metrics.jsonl")
     ]
 
@@ -95,20 +99,41 @@ def test_stopped_by_a_signal_and_resumed_equals_uninterrupted(run, tmp_path, log
 
     assert interrupt.exit_code == 143
     assert newest(tmp_path / "parts")[0].name == "checkpoint-3"
-    assert rows(tmp_path / "parts")[-1]["step"] == 3
 
     resumed, _ = run(tmp_path / "parts", logging_steps=logging_steps)
 
     assert_same(whole, resumed)
     together = rows(tmp_path / "parts")
-    assert [row["step"] for row in together] == (
-        [1, 2, 3, 4, 5, 6] if logging_steps == 1 else [3, 4, 6]
-    )
-    expected = {row["step"]: row for row in rows(tmp_path / "whole")}
-    equal = range(1, 7) if logging_steps == 1 else [6]
-    for row in together:
-        if row["step"] in equal:
-            assert row == expected[row["step"]]
+    assert together == rows(tmp_path / "whole")
+    steps = [1, 2, 3, 4, 5, 6] if logging_steps == 1 else [4, 6]  # the last one is always logged
+    assert [row["step"] for row in together] == steps
+
+
+def test_stopped_inside_an_epoch_nothing_of_its_end_is_done(run, tmp_path):
+    """Neither evaluation nor log call of the epoch's end, which the resumed run comes to later."""
+    settings = {"eval_strategy": "epoch", "logging_strategy": "epoch"}
+    whole, _ = run(tmp_path / "whole", **settings)
+    run(tmp_path / "parts", signal_at=3, **settings)
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")[:2]  # of step 2
+
+    resumed, _ = run(tmp_path / "parts", **settings)
+
+    assert_same(whole, resumed)
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+
+
+def test_a_save_at_the_end_of_an_epoch_waits_for_what_is_due_there(run, tmp_path):
+    """An epoch is 2 steps. The checkpoint of step 4 holds the random state after the evaluation."""
+    settings = {"eval_strategy": "epoch", "logging_strategy": "epoch"}
+    whole, _ = run(tmp_path / "whole", **settings)
+    run(tmp_path / "parts", **settings)
+    (tmp_path / "parts" / "checkpoint-6" / "COMPLETE.json").unlink()
+
+    resumed, _ = run(tmp_path / "parts", **settings)  # from step 4
+
+    assert_same(whole, resumed)
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+    assert [row["step"] for row in rows(tmp_path / "whole")] == [2, 2, 4, 4, 6, 6]
 
 
 def test_killed_between_checkpoints_repeats_no_step(run, tmp_path):

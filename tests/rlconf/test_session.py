@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rewards.errors import ConfigError
+from rewards.errors import CheckpointError, ConfigError, StorageError
 from rlconf import checkpoint, compose, manifest
 from rlconf.folder import RunFolder
 from rlconf.launch import World
@@ -100,6 +100,31 @@ def test_resume_tells_which_settings_changed(tmp_path):
     session = open_run(tmp_path, resume="auto", trainer={"max_steps": 200})
     assert "changed since the run began: trainer.max_steps: 100 -> 200" in session.notes
     assert manifest.read(session.folder.manifest)["sessions"][1]["changed"]
+
+
+def test_a_setting_that_would_change_the_numbers_is_refused(tmp_path):
+    train_to(open_run(tmp_path, reward={"exact": {"weight": 1.0}}), step=3)
+    changed = config(tmp_path, resume="auto", reward={"exact": {"weight": 2.0}})
+
+    with pytest.raises(CheckpointError, match=r"reward.exact.weight: 1.0 -> 2.0"):
+        begin(changed, ALONE)
+
+    # Nothing was cut back or overwritten by the refused command.
+    path = tmp_path / "sort/a"
+    assert len(read_metrics(path / "metrics.jsonl")) == 4
+    assert compose.load(path / "config.yaml").reward == {"exact": {"weight": 1.0}}
+
+
+def test_without_a_checkpoint_a_changed_run_starts_again(tmp_path):
+    open_run(tmp_path, seed=1)
+    session = open_run(tmp_path, resume="auto", seed=2)
+    assert (session.step, session.checkpoint) == (0, None)
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_the_cure(tmp_path):
+    (tmp_path / "sort").write_text("a file where the folder should be")
+    with pytest.raises(StorageError, match=r"sort/a cannot be written: .*run.root=FOLDER"):
+        begin(config(tmp_path), ALONE)
 
 
 def test_resume_on_another_number_of_processes_is_told(tmp_path):

@@ -335,26 +335,6 @@ def signals_reference_epochs(settings: dict[str, int]) -> list[list[int]]:
     return [list(sampler) for _ in range(4)]
 
 
-@pytest.mark.parametrize("stop", [2, 5])
-def test_resume_at_a_boundary_is_exact(build, tmp_path, stop: int) -> None:
-    """Weights and logged numbers of 8 steps, over an epoch, equal `stop` steps and the rest."""
-    settings = {"max_steps": 8, "num_generations": 2, "save_strategy": "steps", "save_steps": stop}
-    whole = build(shapers=[make_shaper("ucas")], output_dir=str(tmp_path / "whole"), **settings)
-    whole.train()
-    assert whole.state.epoch > 1
-    resumed = build(shapers=[make_shaper("ucas")], output_dir=str(tmp_path / "resumed"), **settings)
-    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / f"checkpoint-{stop}"))
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, resumed.model.state_dict()[name]), name
-    keep = ("loss", "reward", "entropy", "grad_norm", "ucas/confidence/mean")
-    logged = [
-        [{key: entry[key] for key in keep} for entry in run.state.log_history if "loss" in entry]
-        for run in (whole, resumed)
-    ]
-    assert logged[0] == logged[1]
-    assert resumed.generation == whole.generation == 8
-
-
 def test_foreign_checkpoint_is_refused(build, tmp_path) -> None:
     plain = build(
         GRPOTrainer,
@@ -366,3 +346,128 @@ def test_foreign_checkpoint_is_refused(build, tmp_path) -> None:
     plain.train()
     with pytest.raises(CheckpointError, match="was not written by rlconf"):
         build().train(resume_from_checkpoint=str(tmp_path / "trl" / "checkpoint-1"))
+
+
+def saved(build, folder, **settings) -> OnlineTrainer:
+    """A trainer that has written checkpoints 1 and 2 into `folder`, the first inside a window."""
+    trainer = build(
+        output_dir=str(folder),
+        save_strategy="steps",
+        save_steps=1,
+        max_steps=2,
+        num_iterations=2,
+        **settings,
+    )
+    trainer.train()
+    return trainer
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"seed": 1}, "seed: 0 in the checkpoint, 1 now"),
+        ({"num_generations": 2}, "num_generations: 4 in the checkpoint, 2 now"),
+        ({"num_iterations": 1}, "optimiser steps per generation batch: 2 in the checkpoint, 1 now"),
+        ({"per_device_train_batch_size": 8}, "generation_batch_size: 16 in the checkpoint, 8 now"),
+        ({"hidden_size": 64}, "trainable parameters: "),
+        ({"peft": True}, "model: LlamaForCausalLM in the checkpoint, PeftModel"),
+    ],
+)
+def test_checkpoint_of_another_run_is_refused(build, make_model, tmp_path, changes, text) -> None:
+    saved(build, tmp_path)
+    if "hidden_size" in changes:
+        changes = {"model": make_model(**changes)}
+    other = build(**({"num_iterations": 2} | changes))
+    before = {name: value.clone() for name, value in other.model.state_dict().items()}
+    with pytest.raises(CheckpointError, match="belongs to another run") as caught:
+        other.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+    assert text in str(caught.value)
+    assert all(before[name].equal(value) for name, value in other.model.state_dict().items())
+
+
+def test_a_batch_cut_up_another_way_goes_on_with_a_new_one(build, tmp_path) -> None:
+    """Half the micro-batch, twice the accumulation: same prompts, the begun batch sampled anew."""
+    saved(build, tmp_path)
+    halved = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2}
+    seen: list[Any] = []
+    other = build(
+        num_iterations=2,
+        max_steps=4,
+        on_rollout=[seen.append],
+        output_dir=str(tmp_path / "other"),
+        **halved,
+    )
+    other.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+    assert other._step == 4 * 2
+    assert [rollout.generation for rollout in seen] == [2, 3]
+    assert [rollout.step for rollout in seen] == [1, 2]
+
+
+class Part:
+    """A reward with a state of its own on each rank."""
+
+    __name__ = "part"
+    per_rank = True
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, completions, **_):
+        self.calls += 1
+        return [float(len(text)) for text in completions]
+
+    def state_dict(self):
+        return {"calls": self.calls}
+
+    def load_state_dict(self, state):
+        self.calls = state["calls"]
+
+
+def test_parts_with_a_state_are_saved_and_restored_before_the_first_batch(build, tmp_path) -> None:
+    saved(build, tmp_path, reward=Part())
+    part = Part()
+    other = build(reward=part, num_iterations=2, max_steps=2, output_dir=str(tmp_path / "other"))
+    assert other.stateful == {"part": part}
+    other.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+    assert part.calls == 1  # step 2 trains on the batch of step 1
+
+
+def test_a_state_of_each_rank_does_not_go_to_another_number_of_ranks(build, tmp_path) -> None:
+    saved(build, tmp_path, reward=Part())
+    other = build(reward=Part(), num_iterations=2)
+    other.looks["layout"]["processes"] = 2
+    with pytest.raises(CheckpointError, match=r"written by 1 process.*part holds a state of its"):
+        other.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("torch.save", RuntimeError("PytorchStreamWriter failed writing file data/0")),
+        ("trainers.state.save_file", OSError(28, "No space left on device")),
+    ],
+)
+def test_a_full_disk_is_told_with_the_path(build, tmp_path, monkeypatch, where, error) -> None:
+    saved(build, tmp_path)
+    trainer = build(
+        output_dir=str(tmp_path), save_strategy="steps", save_steps=3, max_steps=3, num_iterations=2
+    )
+
+    def full(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(where, full)
+    with pytest.raises(CheckpointError, match=r"checkpoint-3 could not be written: .*untouched"):
+        trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+
+
+def test_a_resumed_run_saves_where_it_is_told_to_now(build, tmp_path) -> None:
+    """Hugging Face alone would go on with the interval in the checkpoint."""
+    saved(build, tmp_path)
+    trainer = build(
+        output_dir=str(tmp_path), save_strategy="steps", save_steps=2, max_steps=5, num_iterations=2
+    )
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == [
+        f"checkpoint-{step}" for step in (1, 2, 4, 5)
+    ]

@@ -1,0 +1,263 @@
+"""Kill trainings at random points, resume them, and compare with the training never killed.
+
+    OMP_NUM_THREADS=1 python benchmarks/resume/kill_harness.py
+
+Each scenario trains once undisturbed. Then the same training is started, killed with SIGKILL,
+resumed with resume=auto, killed again, and so on until it ends. After every session all that is on
+the disk is compared with the undisturbed run, bit for bit: every row of metrics.jsonl but its
+times, every rollout file, the weights and the saved state of every complete checkpoint, and at the
+end the final model. A kill counts as exact if the session that resumed from it left no difference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import victim
+from safetensors.torch import load_file
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from rlconf import checkpoint, cli
+from rlconf.folder import RunFolder
+from rlconf.record import read_metrics
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+BASE = (
+    "experiment=quickstart debug=fast model.tiny.warm_steps=40 seed=3 run.id=a resume=auto "
+    "evaluate.before=false evaluate.after=false checkpoint.keep=null logging.plots=false "
+    "trainer.max_steps=36 reward=[exact,length] reward.length.budget=0 reward.length.limit=8 "
+    "reward.length.unit=characters"  # graded, so that every step moves the weights
+)
+# name: (processes, overrides). A window is the optimiser steps that share a generation batch. The
+# few training rows make an epoch of 10, 6, 20 and 8 steps, in two of them with a batch left over.
+SCENARIOS: dict[str, tuple[int, str]] = {
+    "UCAS, window of 2, evaluation": (
+        1,
+        "trainer.per_device_train_batch_size=4 trainer.steps_per_generation=4 "
+        "trainer.gradient_accumulation_steps=2 trainer.save_steps=1 task.train_size=40 "
+        "+trainer.eval_strategy=steps +trainer.eval_steps=9 task.dev_size=8",
+    ),
+    "num_iterations 2, window of 6": (
+        1,
+        "trainer.per_device_train_batch_size=4 trainer.steps_per_generation=3 "
+        "trainer.num_iterations=2 trainer.save_steps=4 task.train_size=8",  # 6 prompts a batch
+    ),
+    "LoRA, reference, logged every third step": (
+        1,
+        "peft=lora trainer.beta=0.05 trainer.logging_steps=3 trainer.num_iterations=2 "
+        "trainer.per_device_train_batch_size=4 trainer.steps_per_generation=4 "
+        "trainer.gradient_accumulation_steps=2 trainer.save_steps=2 task.train_size=40",
+    ),
+    "two ranks, num_iterations 2, window of 4": (
+        2,
+        "launch=ddp launch.processes=2 trainer.per_device_train_batch_size=2 "
+        "trainer.steps_per_generation=2 trainer.num_iterations=2 trainer.save_steps=3 "
+        "task.train_size=9",  # 4 prompts a batch
+    ),
+}
+ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+TIMES = ("time", "step_time", "runtime", "per_second")
+
+
+def session(folder: Path, scenario: str, kill: str = "", fork: bool = False) -> int:
+    """One start of the training in `folder`; its exit status, negative if ended by a signal."""
+    processes, overrides = SCENARIOS[scenario]
+    arguments = [*BASE.split(), *overrides.split()]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "output.txt").open("a") as output:
+        if fork:
+            return _forked(folder, arguments, kill, processes, output.fileno())
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        command = [sys.executable, *(launcher if processes > 1 else []), str(HERE / "victim.py")]
+        return subprocess.run(
+            [*command, *arguments],
+            cwd=folder,
+            env=os.environ | ENVIRONMENT | {"RLCONF_KILL": kill},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=900,
+        ).returncode
+
+
+def _forked(folder: Path, arguments: list[str], kill: str, processes: int, output: int) -> int:
+    """The same in forks of this process, which has imported everything and done nothing else."""
+    import rlconf.run  # noqa: F401  before the fork
+
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.chdir(folder)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.environ.update(ENVIRONMENT)
+            if processes == 1:
+                status = _train(arguments, kill)
+            else:  # what torchrun calls, with a fork in place of a new interpreter
+                setting = LaunchConfig(
+                    1, 1, processes, start_method="fork", rdzv_backend="c10d", max_restarts=0
+                )
+                setting.rdzv_endpoint = "localhost:0"
+                elastic_launch(setting, _train)(arguments, kill)
+                status = 0
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _train(arguments: list[str], kill: str) -> int:
+    """Train in this process. An error is told by an exception, as a launcher hears it."""
+    victim.arrange(kill)
+    if status := cli.main(["train", *arguments]):
+        raise RuntimeError(f"exit status {status}")
+    return 0
+
+
+def rows(run: RunFolder) -> list[dict[str, Any]]:
+    """The logged numbers without those that are times."""
+    return [
+        {name: value for name, value in row.items() if not name.endswith(TIMES)}
+        for row in read_metrics(run.metrics)
+    ]
+
+
+def same_tensors(one: Path, two: Path) -> bool:
+    """Whether two safetensors files hold the same bits under the same names."""
+    first, second = load_file(one), load_file(two)
+    return first.keys() == second.keys() and all(
+        first[name].dtype == second[name].dtype
+        and first[name].numpy(force=True).tobytes() == second[name].numpy(force=True).tobytes()
+        for name in first
+    )
+
+
+def same_rows(one: Path, two: Path) -> bool:
+    """Whether two Parquet files hold the same table."""
+    return bool(pq.read_table(one).equals(pq.read_table(two)))
+
+
+def differences(killed: RunFolder, whole: RunFolder, finished: bool) -> list[str]:
+    """What of the killed run's files is not in the undisturbed run, bit for bit."""
+    found = []
+    mine, theirs = rows(killed), rows(whole)
+    if mine != (theirs if finished else theirs[: len(mine)]):
+        equal = [one == other for one, other in zip(mine, theirs, strict=False)]
+        found.append(
+            f"metrics.jsonl: {len(mine)} lines, equal up to {[*equal, False].index(False)}"
+        )
+    sealed = [p for p in checkpoint.all_in(killed.checkpoints) if checkpoint.fault(p) is None]
+    tensors = [file for path in sealed for file in path.rglob("*.safetensors")]
+    tensors += killed.model.glob("*.safetensors") if finished else []
+    tables = list(killed.rollouts.glob("*.parquet"))
+    for same, files in ((same_tensors, tensors), (same_rows, tables)):
+        for file in sorted(files):
+            other = whole.path / file.relative_to(killed.path)
+            if not (other.exists() and same(file, other)):
+                found.append(str(file.relative_to(killed.path)))
+    return found
+
+
+def evidence(run: RunFolder) -> dict[str, Any]:
+    """Where a killed run stopped, read from its files."""
+    newest, skipped = checkpoint.newest(run.checkpoints)
+    logged = rows(run)
+    facts: dict[str, Any] = {
+        "last_logged_step": logged[-1]["step"] if logged else 0,
+        "in_checkpoint_write": bool(skipped),
+        "resumes_from_step": 0,
+        "inside_window": False,
+        "epoch": 1,
+    }
+    if newest is not None:
+        state = json.loads((newest / "trainer_state.json").read_text())
+        rank = json.loads((newest / "rlconf_state" / "rank-0.json").read_text())
+        facts["resumes_from_step"] = state["global_step"]
+        facts["inside_window"] = rank["rollouts"] is not None
+        facts["epoch"] = int(state["epoch"]) + 1
+    return facts
+
+
+def point(rng: random.Random, processes: int, save_steps: int) -> str:
+    """A random point to die at: some time after a log line, or in the writing of a checkpoint."""
+    if rng.random() < 0.6:
+        return f"0|metrics.jsonl|{rng.randint(4, 9)}|{rng.uniform(0, 0.3):.3f}"
+    rank = rng.randrange(processes)
+    files = ["trainer_state.json", ".shared.json", ".COMPLETE.json", "model.safetensors"]
+    text = rng.choice(files) if rank == 0 else ".rank-1.json"
+    count = max(1, rng.randint(4, 8) // save_steps)
+    return f"{rank}|{text}|{count}|{rng.uniform(0, 0.01):.3f}"
+
+
+def scenario_table(
+    name: str, kills: int, rng: random.Random, folder: Path, fork: bool
+) -> list[dict[str, Any]]:
+    """Train undisturbed and killed; one row a kill."""
+    processes, overrides = SCENARIOS[name]
+    save_steps = int(overrides.split("trainer.save_steps=")[1].split()[0])
+    folder = folder / str(list(SCENARIOS).index(name))
+    if status := session(folder / "whole", name, fork=fork):
+        raise SystemExit(f"{name}: the undisturbed run failed ({status}): see {folder}/whole")
+    whole = RunFolder(folder / "whole" / "runs" / "quickstart" / "a")
+    moved = [row["grad_norm"] > 0 for row in rows(whole) if row.get("grad_norm") is not None]
+    if sum(moved) < 0.8 * len(moved):
+        raise SystemExit(f"{name}: {sum(moved)} of {len(moved)} steps moved the weights: too few")
+    killed = RunFolder(folder / "killed" / "runs" / "quickstart" / "a")
+    table: list[dict[str, Any]] = []
+    while True:
+        kill = point(rng, processes, save_steps) if len(table) < kills else ""
+        status = session(folder / "killed", name, kill, fork)
+        wrong = differences(killed, whole, finished=status == 0)
+        if table:
+            table[-1]["differences"] = wrong
+            table[-1]["exact"] = not wrong
+        if status == 0:
+            return table
+        if not kill:
+            raise SystemExit(f"{name}: a resumed run failed ({status}): see {folder}/killed")
+        row = {"scenario": name, "kill": len(table) + 1, "at": kill, **evidence(killed)}
+        print(json.dumps(row), flush=True)
+        table.append(row)
+
+
+def main() -> int:
+    """Run the scenarios; 0 if every kill was followed by an exact resume."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--scenario", help="one of them, by a part of its name; default: all")
+    parser.add_argument("--kills", type=int, default=6, help="in each scenario")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--fork",
+        action="store_true",
+        help="start processes by a fork after the imports, which take most of a session's time",
+    )
+    parser.add_argument("--folder", type=Path, help="keep the runs here; default: thrown away")
+    parser.add_argument("--output", type=Path, help="add one JSON line a kill to this file")
+    options = parser.parse_args()
+    table = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = (options.folder or Path(scratch)).resolve()
+        for index, name in enumerate(SCENARIOS):
+            if options.scenario is None or options.scenario in name:
+                rng = random.Random(f"{options.seed} {index}")
+                table += scenario_table(name, options.kills, rng, folder, options.fork)
+    if options.output:
+        with options.output.open("a") as stream:
+            stream.writelines(json.dumps(row) + "\n" for row in table)
+    exact = sum(row["exact"] for row in table)
+    print(f"{len(table)} kills, {exact} exact resumes")
+    return 0 if exact == len(table) > 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""A run resumed from any checkpoint repeats the run that was never stopped, bit for bit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import TrainerCallback
+
+from trainers.online import OnlineTrainer
+from trainers.shapers import make_shaper
+from trainers.state import load_state, save_state
+
+STEPS = 8
+# 32 rows: an epoch is 4 generation batches of 8 prompts x 2 generations (16 completions).
+BASE = {"num_generations": 2, "max_steps": STEPS, "save_strategy": "steps", "save_steps": 1}
+# Settings, and the steps to resume from: inside a window, at its end, at or after an epoch's end.
+CASES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
+    "a batch a step": ({}, (4, 5)),
+    "generation above accumulation": (
+        {"per_device_train_batch_size": 4, "steps_per_generation": 4, "num_train_epochs": 9},
+        (3,),
+    ),
+    "num_iterations 2, accumulation 2, window of 3 steps": (
+        {
+            "per_device_train_batch_size": 4,
+            "steps_per_generation": 3,
+            "gradient_accumulation_steps": 2,
+            "num_iterations": 2,
+            "generation_rows": 18,  # an epoch is 3 batches of 6 prompts: 9 steps
+        },
+        (2, 5),
+    ),
+    "a step takes two batches, an epoch ends inside a step": (
+        {
+            "per_device_train_batch_size": 8,
+            "steps_per_generation": 2,
+            "gradient_accumulation_steps": 4,
+            "generation_rows": 24,  # 3 batches: steps of 4 and of 2 micro-batches
+        },
+        (2, 3),
+    ),
+    "logged every third step": ({"logging_steps": 3, "num_iterations": 2}, (1, 4)),
+    "UCAS, evaluation, reference, dropout": (
+        {
+            "ucas": True,
+            "dropout": 0.2,
+            "beta": 0.1,
+            "num_iterations": 2,
+            "eval_strategy": "steps",
+            "eval_steps": 3,
+        },
+        (5,),
+    ),
+    "UCAS, a synchronised reference": (
+        {"ucas": True, "beta": 0.1, "sync_ref_model": True, "ref_model_sync_steps": 2},
+        (3,),
+    ),
+    "adaptive entropy, changed reward weights": (
+        {"use_adaptive_entropy": True, "entropy_target": 2.0, "reweigh": True, "num_iterations": 2},
+        (5,),
+    ),
+    "peft": ({"peft": True, "learning_rate": 1e-2, "num_iterations": 2}, (3,)),
+    "completion tables": (
+        {"log_completions": True, "logging_steps": 2, "num_iterations": 3},
+        (4,),
+    ),
+}
+
+
+class Reweigh(TrainerCallback):
+    """Scheduled reward weights: the second reward counts from step 2 on."""
+
+    trainer: Any = None
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 2:
+            self.trainer.reward_weights = torch.tensor([1.0, 0.5])
+
+
+class Counting:
+    """A part with a state: a reward that drifts with the number of times it was asked."""
+
+    __name__ = "counting"
+
+    def __init__(self) -> None:
+        self.calls = torch.zeros(1)
+
+    def __call__(self, completions, **_):
+        self.calls += 1
+        return [len(text) * 0.01 * self.calls.item() for text in completions]
+
+    def state_dict(self):
+        return {"calls": self.calls}
+
+    def load_state_dict(self, state):
+        self.calls = state["calls"]
+
+
+@pytest.fixture
+def run(make_model, tokenizer, grpo_config, prompts, digit_reward):
+    def train(folder: Path, checkpoint: Path | None = None, **settings: Any) -> dict[str, Any]:
+        peft_config, callbacks = None, []
+        if settings.pop("peft", False):
+            from peft import LoraConfig
+
+            peft_config = LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM")
+        if settings.pop("reweigh", False):
+            callbacks.append(Reweigh())
+        shapers = [make_shaper("ucas")] if settings.pop("ucas", False) else []
+        rows = prompts.select(range(settings.pop("generation_rows", 32)))
+        rollouts: dict[int, Any] = {}
+        trainer = OnlineTrainer(
+            model=make_model(attention_dropout=settings.pop("dropout", 0.0)),
+            reward_funcs=[digit_reward, Counting()],
+            args=grpo_config(output_dir=str(folder), **(BASE | settings)),
+            train_dataset=rows,
+            eval_dataset=rows.select(range(4)),
+            processing_class=tokenizer,
+            peft_config=peft_config,
+            callbacks=callbacks,
+            shapers=shapers,
+            on_rollout=[lambda rollout: rollouts.update({rollout.generation: rollout})],
+        )
+        for callback in callbacks:
+            callback.trainer = trainer
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        log: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for entry in trainer.state.log_history:
+            if "train_runtime" not in entry:
+                times = ("runtime", "per_second", "step_time")
+                log[entry["step"]].append({k: v for k, v in entry.items() if not k.endswith(times)})
+        return {
+            "weights": {name: value.clone() for name, value in trainer.model.state_dict().items()},
+            "log": log,
+            "rollouts": rollouts,
+        }
+
+    return train
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_resume_is_exact(name: str, run, tmp_path: Path) -> None:
+    settings, steps = CASES[name]
+    whole = run(tmp_path / "whole", **settings)
+    assert max(whole["log"]) >= STEPS - 2
+    for step in steps:
+        resumed = run(tmp_path / f"{step}", tmp_path / "whole" / f"checkpoint-{step}", **settings)
+        different = [k for k, v in whole["weights"].items() if not v.equal(resumed["weights"][k])]
+        assert different == [], f"weights after a resume from step {step}"
+        assert resumed["log"] == whole["log"], f"log after a resume from step {step}"
+        for generation, rollout in resumed["rollouts"].items():
+            assert rollout == whole["rollouts"][generation]
+        for table in (tmp_path / f"{step}" / "completions").glob("*.parquet"):
+            assert pq.read_table(table).equals(
+                pq.read_table(tmp_path / "whole" / "completions" / table.name)
+            )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["rollouts", "counters", "metrics", "loss", "parts"])
+def test_the_comparison_would_notice(lost: str, run, tmp_path: Path) -> None:
+    """Without any one part of the saved state the resumed run is another one."""
+    settings = {"num_iterations": 2, "logging_steps": 2, "max_steps": 4}
+    whole = run(tmp_path / "whole", **settings)
+    folder = tmp_path / "whole" / "checkpoint-1" / "rlconf_state"
+    state = load_state(folder, "rank-0")
+    empty = {"rollouts": None, "loss": torch.zeros(()), "counters": {"_step": 0}}
+    save_state(folder, "rank-0", {**state, lost: empty.get(lost, {})})
+    resumed = run(tmp_path / "resumed", tmp_path / "whole" / "checkpoint-1", **settings)
+    same = all(v.equal(resumed["weights"][k]) for k, v in whole["weights"].items())
+    assert not (same and resumed["log"] == whole["log"])
