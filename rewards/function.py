@@ -64,8 +64,8 @@ class RewardSpec:
     module: str
     file: str
     doc: str
-    required: tuple[str, ...]
-    isolation: Isolation | None
+    required: tuple[str, ...] = ()
+    isolation: Isolation | None = None
 
     @property
     def owner(self) -> str:
@@ -242,7 +242,6 @@ class _Caller:
                 file=file_of(place),
                 doc=inspect.getdoc(function) or "",
                 required=tuple(p.name for p in plain if p.default is p.empty),
-                isolation=None,
             ),
             positional=tuple(p.name for p in plain if p.kind is p.POSITIONAL_OR_KEYWORD),
             accepted=accepted,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from data.tasks import Task, task
-    from rewards import reward
+    from rewards import Isolation, reward
     from rewards.errors import (
         CheckpointError,
         ConfigError,
@@ -32,6 +32,7 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "Isolation",
     "OnlineTrainer",
     "RewardError",
     "RlconfError",
@@ -49,6 +50,7 @@ __all__ = [
 _HOME = {
     "CheckpointError": "rewards.errors",
     "ConfigError": "rewards.errors",
+    "Isolation": "rewards",
     "OnlineTrainer": "trainers",
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",

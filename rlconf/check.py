@@ -86,7 +86,7 @@ def is_isolated(config: Config, name: str) -> bool:
     import rewards
 
     if name in foreign.OPTIONS:
-        return foreign.is_isolated(name)
+        return foreign.isolation(name) is not None
     if name not in rewards.names():
         return False
     marked = rewards.spec(name).isolation is not None

@@ -29,7 +29,7 @@ __all__ = [
     "about",
     "bounds",
     "get",
-    "is_isolated",
+    "isolation",
     "needs",
     "option_types",
     "read_options",
@@ -129,9 +129,17 @@ def needs(name: str) -> tuple[str, ...]:
     return _ALL[name].needs
 
 
-def is_isolated(name: str) -> bool:
-    """Whether the reward runs in worker processes."""
-    return _ALL[name].evaluates
+def isolation(name: str, options: Mapping[str, Any] | None = None) -> Isolation | None:
+    """How the reward runs in worker processes; None if it runs in the trainer's.
+
+    A failure is worth as much as a wrong answer, unless the options say otherwise.
+    """
+    if not _ALL[name].evaluates:
+        return None
+    given = {**OPTIONS[name], **(options or {})}
+    preload = (*PRELOAD, "trl.rewards.accuracy_rewards")
+    how = Isolation(on_failure=given.get("min_value_wrong", 0.0), preload=preload)
+    return replace(how, **{key: given[key] for key in LIMITS if key in given})
 
 
 def about(name: str) -> str:
@@ -161,7 +169,7 @@ def read_options(name: str, options: Mapping[str, Any]) -> tuple[dict[str, Any],
             problems.append(Problem(f"{path} is not set: {name} needs it, in tokens", (path,)))
     if one.evaluates and not problems:
         try:
-            _isolation(good)
+            isolation(name, good)
         except ConfigError as error:
             path = f"reward.{name}"
             problems.append(Problem(f"{path}: {error}", (path,)))
@@ -178,9 +186,10 @@ def get(name: str, **options: Any) -> RewardCallable:
     raise_all(problems)
     own = {key: good[key] for key in OPTIONS[name]}
     function = _from_trl(name, own)  # also where it runs elsewhere: TRL may refuse the options
-    if not _ALL[name].evaluates:
+    how = isolation(name, good)
+    if how is None:
         return function
-    spec, how = _spec(name), _isolation(good)
+    spec = _spec(name)
     written = json.dumps({"name": name, "options": own})
     target = Target(__name__, "serve", written, makes=True, preload=how.preload)
 
@@ -232,14 +241,6 @@ def _from_trl(name: str, options: Mapping[str, Any]) -> RewardCallable:
     return reward
 
 
-def _isolation(options: Mapping[str, Any]) -> Isolation:
-    """Limits, and what a failure is worth: as much as a wrong answer."""
-    worst = options.get("min_value_wrong", 0.0)
-    given = {key: options[key] for key in LIMITS if key in options}
-    preload = (*PRELOAD, "trl.rewards.accuracy_rewards")
-    return replace(Isolation(on_failure=worst, preload=preload), **given)
-
-
 def _spec(name: str) -> RewardSpec:
     return RewardSpec(
         name=name,
@@ -252,5 +253,4 @@ def _spec(name: str) -> RewardSpec:
         file="trl.rewards",
         doc="",
         required=("completions", "solution", "completion_ids"),
-        isolation=None,
     )

@@ -3,7 +3,8 @@
     python benchmarks/fuzz/cost.py
 
 256 completions with 64 distinct answers through `math`, in one worker, in two, and in this process:
-interleaved, so that other load hits all alike. Then two rewards that wait half a second each,
+interleaved, so that other load hits all alike. The same of `exact`, which costs nothing itself, so
+that what is left is the way there and back. Then two rewards that wait half a second each,
 through TRL's own call, one after the other and overlapped.
 """
 
@@ -58,7 +59,7 @@ def median_and_interval(values: list[float]) -> str:
     half = int(0.98 * len(values) ** 0.5)
     middle = len(values) // 2
     low, high = ordered[max(0, middle - half - 1)], ordered[min(len(values) - 1, middle + half)]
-    return f"{statistics.median(values):.3f} [{low:.3f}, {high:.3f}]"
+    return f"{statistics.median(values):.4f} [{low:.4f}, {high:.4f}]"
 
 
 def cost() -> dict[str, str]:
@@ -68,18 +69,26 @@ def cost() -> dict[str, str]:
     one, two = rewards.get("math", workers=1), rewards.get("math", workers=2)
     here = rewards.get("math", isolated=False)
     workers.mark_inside()  # for this comparison only: `here` then calls sympy in this very process
-    seconds: dict[str, list[float]] = {"here": [], "one": [], "two": []}
+    arms = {
+        "math, here": here,
+        "math, one worker": one,
+        "math, two workers": two,
+        "exact, here": rewards.get("exact", how="boxed"),
+        "exact, one worker": rewards.get("exact", how="boxed", isolated=True, workers=1),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
     for number in range(-1, PAIRS):
         texts, golds = batch(number + 1)
-        arms = {"here": here, "one": one, "two": two}
         found = {name: timed(arm, texts, golds) for name, arm in arms.items()}
-        assert found["here"][1] == found["one"][1] == found["two"][1]
+        for name in ("math", "exact"):
+            values = [value for arm, (_, value) in found.items() if arm.startswith(name)]
+            assert all(value == values[0] for value in values)
         if number >= 0:  # the first round starts the workers
             for name, (value, _) in found.items():
                 seconds[name].append(value)
     ratios = {
-        f"{name} / here": [a / b for a, b in zip(seconds[name], seconds["here"], strict=True)]
-        for name in ("one", "two")
+        f"{name} / here": [a / b for a, b in zip(seconds[name], seconds["math, here"], strict=True)]
+        for name in ("math, one worker", "math, two workers")
     }
     return {name: median_and_interval(values) for name, values in {**seconds, **ratios}.items()}
 
@@ -108,7 +117,7 @@ def overlap() -> dict[str, str]:
 def main() -> None:
     """Measure and write `cost.json` beside this file."""
     result = {
-        "256 completions of math, seconds": cost(),
+        "256 completions, seconds": cost(),
         "two rewards of 0.5 s, seconds": overlap(),
     }
     text = json.dumps(result, indent=1)

@@ -44,7 +44,8 @@ class Subject:
 
     def __init__(self, name: str, timeout: float, options: dict[str, Any]) -> None:
         ours = name in rewards.names()
-        isolated = rewards.spec(name).isolation is not None if ours else foreign.is_isolated(name)
+        how = rewards.spec(name).isolation if ours else foreign.isolation(name)
+        isolated = how is not None
         limits = {"timeout": timeout} if isolated else {}
         self.name, self.options, self.isolated = name, options, isolated
         made = rewards.get if ours else foreign.get

@@ -151,13 +151,12 @@ def _array(file: Path, text: str) -> Iterator[Record]:
             return
         if text[at] == "]":
             return
-        start = at
         try:
-            _, at = decoder.raw_decode(text, start)
+            value, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
             yield Record(place, problem=f"is not JSON ({_reason(error)}); the rest is not read")
             return
-        yield _object(place, partial(json.loads, text[start:at]))
+        yield _record(place, value)
         at = _skip(text, at, " \t\r\n")
         if text[at : at + 1] == ",":
             at += 1
@@ -181,6 +180,10 @@ def _object(place: str, load: Callable[[], Any]) -> Record:
         return Record(place, problem=_not_utf8(error.object[error.start]))
     except (ValueError, RecursionError) as error:  # an integer of thousands of digits, deep nesting
         return Record(place, problem=f"is not JSON ({_reason(error)})")
+    return _record(place, value)
+
+
+def _record(place: str, value: Any) -> Record:
     if not isinstance(value, dict):
         return Record(place, problem=f"is {json.dumps(value)[:40]}; {_OBJECT}")
     return Record(place, value)

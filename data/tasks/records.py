@@ -86,7 +86,7 @@ class Reader:
         found, other_level, lacking, rows, seen = [], 0, Counter[str](), 0, dict[str, None]()
         for record in records:
             rows += 1
-            seen |= dict.fromkeys(record.values)
+            seen |= dict.fromkeys(map(_shown, record.values))
             if record.problem is not None:
                 self._add(record.place, record.problem)
                 continue
@@ -149,7 +149,8 @@ class Reader:
 
         def read(name: str, convert: Any) -> Any:
             if name not in values:
-                raise _WrongError(f", column {name!r}: is missing; the row has {', '.join(values)}")
+                there = ", ".join(map(_shown, values))
+                raise _WrongError(f", column {name!r}: is missing; the row has {there}")
             try:
                 return convert(values[name])
             except _WrongError as error:
@@ -195,6 +196,11 @@ class Reader:
                 f", column {column!r}: is {_say(value)}, and in earlier rows it was "
                 f"{_NAMES.get(first, first.__name__)}; expected one type a column"
             )
+
+
+def _shown(column: str) -> str:
+    """A column's name, which a file may fill with control characters."""
+    return column if column.isprintable() else repr(column)
 
 
 def _be(count: int) -> str:

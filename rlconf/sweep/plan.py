@@ -16,6 +16,7 @@ from rlconf import compose, manifest, plugins
 from rlconf.files import write_text
 from rlconf.folder import RunFolder, scheduler_id, stamped
 from rlconf.problems import Problem, raise_all
+from rlconf.redact import redact
 from rlconf.schema import Config, to_dict
 from rlconf.sweep.expand import Job, expand
 
@@ -41,7 +42,7 @@ class Plan:
     @property
     def hashes(self) -> list[str]:
         """What each job computes, as its run folder will say."""
-        return [manifest.config_hash(to_dict(config)) for config in self.configs]
+        return [manifest.config_hash(redact(to_dict(config))) for config in self.configs]
 
 
 def refuse_ranks(environ: Mapping[str, str]) -> None:
@@ -148,7 +149,7 @@ def write(folder: Path, plan: Plan) -> None:
     ]
     command = shlex.join(["rlconf", "train", "-m", *plan.arguments])
     content = {"command": command, "folder": os.getcwd(), "jobs": jobs}
-    write_text(folder / NAME, json.dumps(content, indent=1) + "\n")
+    write_text(folder / NAME, json.dumps(redact(content), indent=1) + "\n")
 
 
 def _unused(own: Path | None, parent: Path, now: datetime | None) -> Path:

@@ -80,9 +80,7 @@ def _run(plan: Plan, folder: Path, at_once: int, resume: bool, reporter: Reporte
             [_command(job, folder, config.launch.processes or 1, resume)
              for job, config in zip(plan.jobs, plan.configs, strict=True) if job in todo],
             at_once,
-            lambda place: environment(
-                place, at_once, processes, os.environ, len(os.sched_getaffinity(0)), _gpus()
-            ),
+            lambda place: environment(place, at_once, processes, os.environ, _cores(), _gpus()),
             ended,
             signals,
         )  # fmt: skip
@@ -104,7 +102,11 @@ def _command(job: Job, folder: Path, processes: int, resume: bool) -> Command:
 
 
 def _finished(job: Job, folder: Path) -> Result:
-    return Result(job, FINISHED, table.figures(RunFolder(folder / job.name)))
+    """The result of a finished job. One that cannot be read must not end the others."""
+    try:
+        return Result(job, FINISHED, table.figures(RunFolder(folder / job.name)))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return Result(job, FINISHED, {}, f"its numbers cannot be read: {error!r}")
 
 
 def _result(job: Job, folder: Path, ended: Ended, stopped: bool) -> Result:
@@ -144,23 +146,27 @@ def _finish(results: list[Result], folder: Path, reporter: Reporter) -> None:
     finished = [one for one in results if one.status == FINISHED]
     if finished:
         reporter.say(table.on_screen(results))
-        _report([folder / one.job.name for one in finished], folder / REPORT, reporter)
-    failed = [one for one in results if one.status == FAILED]
-    if failed:
-        reporter.say(f"{len(failed)} of {len(results)} jobs failed:")
-        for one in failed:
+    for status in (FAILED, FINISHED):
+        told = [one for one in results if one.status == status and one.reason]
+        if told:
+            reporter.say(f"{len(told)} of {len(results)} jobs {status}:")
+        for one in told:
             reporter.say(f"  {one.job.name}: {one.reason}")
     reporter.say(f"everything is in {folder}")
+    if finished:
+        _report([folder / one.job.name for one in finished], folder / REPORT, reporter)
 
 
 def _report(runs: list[Path], path: Path, reporter: Reporter) -> None:
-    """One report on all runs. The sweep is over: a report that fails must not hide its results."""
+    """One report on all runs, if this rlconf has them."""
     if importlib.util.find_spec("rlconf.report") is None:
         return
     try:
         importlib.import_module("rlconf.report").write_report(runs, path)
-    except RlconfError as error:
+    except (RlconfError, OSError) as error:
         reporter.say(f"no report: {error}")
+    else:
+        reporter.say(f"report: {path}")
 
 
 def _again(plan: Plan, folder: Path, at_once: int) -> str:
@@ -175,6 +181,12 @@ def _quoted(text: str) -> str:
     """Text as a value that Hydra's grammar reads back unchanged, whatever is in it."""
     escaped = text.replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system says so."""
+    usable = getattr(os, "sched_getaffinity", None)
+    return len(usable(0)) if usable else os.cpu_count() or 1
 
 
 def _gpus() -> int:

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rlconf import manifest
 from rlconf.files import write_text
 from rlconf.folder import RunFolder
 from rlconf.record import read_metrics
+from rlconf.redact import redact_text
 from rlconf.session import read_evaluation
 from rlconf.sweep.expand import Job, short_names
 
@@ -101,6 +102,7 @@ def by_setting(results: Sequence[Result]) -> list[tuple[dict[str, str], dict[str
 
 def write(folder: Path, title: str, results: Sequence[Result]) -> None:
     """Write `table.md`, `table.json` and `table.csv`."""
+    results = [replace(one, reason=redact_text(one.reason)) for one in results]
     write_text(folder / "table.md", markdown(title, results))
     content = {
         "settings": [
@@ -130,9 +132,9 @@ def markdown(title: str, results: Sequence[Result]) -> str:
             for one in results
         ],
     )
-    rest = [one for one in results if one.status != FINISHED]
+    rest = [one for one in results if one.status != FINISHED or one.reason]
     if rest:
-        lines += ["", "## Not finished", ""]
+        lines += ["", "## Not finished, or without numbers", ""]
         lines += [f"- {one.job.name}: {one.status}. {one.reason}".rstrip() for one in rest]
     return "\n".join(lines) + "\n"
 

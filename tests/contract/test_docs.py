@@ -41,8 +41,9 @@ def commands(guide: str) -> list[str]:
 
 @pytest.mark.parametrize("guide", GUIDES)
 def test_a_guide_has_a_test_a_check_and_a_training_run(guide: str) -> None:
-    starts = ["python -m pytest", "rlconf validate", "rlconf train"]
-    assert [" ".join(line.split()[:2]) for line in commands(guide)] == ["python -m", *starts[1:]]
+    starts = [" ".join(line.split()[:2]) for line in commands(guide)]
+    assert starts[:3] == ["python -m", "rlconf validate", "rlconf train"]
+    assert set(starts[3:]) <= {"rlconf train"}
 
 
 @pytest.mark.parametrize("guide", GUIDES)
@@ -96,3 +97,34 @@ def test_links_between_pages_lead_somewhere() -> None:
     ]
     assert not dead
     assert len(pages) > 5
+
+
+@pytest.mark.parametrize("task", ["file", "reasoning_gym"])
+def test_the_page_on_data_names_every_option_of_the_tasks(task: str) -> None:
+    import dataclasses
+
+    from data import tasks
+
+    page = (ROOT / "docs/data.md").read_text()
+    options = [field.name for field in dataclasses.fields(tasks.get(task).settings)]
+    assert [name for name in options if not re.search(rf"[`.]{name}\b", page)] == []
+
+
+def test_the_malformed_rows_of_the_page_on_data_are_what_is_said(tmp_path: Path) -> None:
+    import json
+
+    from data.tasks import make_task
+    from rewards.errors import ConfigError
+
+    text = (ROOT / "docs/data.md").read_text().split("    rlconf: ", 1)[1].split("\n\n")[0]
+    lines = [json.dumps({"question": str(n), "answer": f"#### {n}"}) for n in range(7473)]
+    lines[11] = json.dumps({"question": "q", "answer": None})
+    lines[39] = '{"question": "q" "answer": "#### 1"}'
+    lines[96] = json.dumps({"question": "q", "answer": "12 apples"})
+    (tmp_path / "questions.jsonl").write_text("\n".join(lines))
+    options = {"path": str(tmp_path / "questions.jsonl"), "prompt_column": "question"}
+    with pytest.raises(ConfigError) as error:
+        make_task("file", {**options, "answer_how": "hash"})
+    said = str(error.value).replace(f"{tmp_path}/", "").splitlines()
+    page = text.splitlines()
+    assert said == [page[0], *(line[4:] for line in page[1:])]

@@ -11,6 +11,7 @@ import rlconf
 NAMES = [
     "CheckpointError",
     "ConfigError",
+    "Isolation",
     "OnlineTrainer",
     "RewardError",
     "RlconfError",

@@ -28,7 +28,7 @@ _spec.loader.exec_module(hostile)
 NAMES = rewards.names()
 LIMIT = 2.0  # processor seconds for one completion in the trainer's process
 TIMEOUT = 0.3  # seconds for one in a worker
-EARNS_FOR_FORM = {"boxed", "format", "length"}  # nothing hostile is right, but some is well-formed
+FOR_FORM = {"boxed", "format", "length"}  # nothing hostile is right, but some is well-formed
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def score(name: str, texts: list[str], **options: Any) -> list[float | None]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_corpus_earns_nothing_and_takes_no_time(
+def test_the_corpus_gets_no_full_marks_and_takes_no_time(
     name: str, tmp_path: Path, tally: Counter[str]
 ) -> None:
     canary = tmp_path / "canary"
@@ -65,9 +65,9 @@ def test_the_corpus_earns_nothing_and_takes_no_time(
     assert len(texts) > 500
     values = score(name, texts)
     tally[name] += len(texts)
-    if name not in EARNS_FOR_FORM:
-        earned = [text for text, value in zip(texts, values, strict=True) if value]
-        assert not earned, f"{len(earned)} earn something, such as {earned[0]!r:.80}"
+    best = (rewards.spec(name).range or (0.0, 1.0))[1]
+    right = [text for text, value in zip(texts, values, strict=True) if value == best]
+    assert name in FOR_FORM or not right, f"{len(right)} get full marks, such as {right[0]!r:.80}"
     assert not canary.exists()
 
 

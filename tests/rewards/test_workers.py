@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rewards import workers
+from rewards import process, workers
 from rewards.errors import RewardError
 from rewards.workers import Failure, Limits, Pool, Target
 
@@ -218,7 +218,7 @@ def test_an_interrupted_call_is_not_answered_later(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(workers, "_exchange", interrupt)
+        patch.setattr(workers, "exchange", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(pool, {"do": "value", "value": 2})
     assert run(pool, {"do": "value", "value": 3}) == [3]
@@ -245,10 +245,43 @@ def test_a_file_that_cannot_be_imported_stops_the_run(
 
 def test_an_import_without_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_on_the_path(monkeypatch, tmp_path / "modules", endless="import time; time.sleep(600)")
-    monkeypatch.setattr(workers, "_START_SECONDS", 1.0)
+    monkeypatch.setattr(process, "START_SECONDS", 1.0)
     pool = Pool(Target("endless", "work"), Limits(1.0), "the test")
     with pytest.raises(RewardError, match="was not ready after the first 1 s"):
         pool.run(["{}"])
+
+
+THREADED = """
+import threading, time
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+def work(value):
+    while value == "hang":
+        pass
+    return [value, threading.active_count()]
+"""
+
+
+def test_a_module_that_starts_threads_is_imported_by_each_fork_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A fork of a process with threads would have their locks and not the threads.
+    put_on_the_path(monkeypatch, tmp_path / "modules", threaded=THREADED)
+    pool = Pool(Target("threaded", "work"), Limits(2.0), "the test")
+    rows = [{"value": value} for value in ("a", "hang", "b")]
+    assert run(pool, *rows) == [["a", 2], "timeout", ["b", 2]]
+    pool.close()
+    put_on_the_path(monkeypatch, tmp_path / "more", refused=THREADED + "raise ValueError('no')")
+    with pytest.raises(RewardError, match="ValueError: no"):
+        Pool(Target("refused", "work"), Limits(2.0), "the test").run(["{}"])
+
+
+@pytest.mark.parametrize(("ranks", "share"), [("1", 8), ("3", 2), ("99", 1), ("x", 8)])
+def test_the_ranks_of_a_machine_share_its_cores(
+    monkeypatch: pytest.MonkeyPatch, ranks: str, share: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", ranks)
+    assert workers.cores() == share
 
 
 def test_closing_ends_a_worker_and_what_it_started(make_pool: Callable[..., Pool]) -> None:

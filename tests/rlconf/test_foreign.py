@@ -69,7 +69,7 @@ def test_wrong_options():
 
 
 def test_what_evaluates_the_models_text_runs_elsewhere():
-    assert [n for n in foreign.OPTIONS if foreign.is_isolated(n)] == [
+    assert [n for n in foreign.OPTIONS if foreign.isolation(n)] == [
         name for name in foreign.OPTIONS if "accuracy" in name or "cosine" in name
     ]
     metrics: dict[str, float] = {}

@@ -146,7 +146,8 @@ def test_a_path_without_its_ending(tmp_path: Path):
 def test_a_plugin_that_takes_a_name_says_where_it_is_taken(tmp_path: Path):
     ours = refusal(tmp_path, SOURCE.replace("plug_brevity", "exact"))
     assert ours.startswith("line 5: Two definitions of the reward 'exact': one in ")
-    assert f"exact.py:11, one in {tmp_path}/mine.py:5. Give one of them another name." in ours
+    exact = rewards.spec("exact").file
+    assert f"{exact}, one in {tmp_path}/mine.py:5. Give one of them another name." in ours
     trl = refusal(tmp_path, SOURCE.replace("plug_brevity", "accuracy_reward"))
     assert trl == (
         f"the reward 'accuracy_reward' ({tmp_path}/mine.py:5) has the name of TRL's own "

@@ -77,7 +77,11 @@ def test_the_list_has_ours_trls_and_the_plugins(capsys: pytest.CaptureFixture[st
         "signals": [],
         "range": [0.0, 1.0],
         "source": f"{Path('mine.py').resolve()}:4",
+        "limits": None,
     }
+    limits = {"timeout": 5.0, "memory_gib": 4.0, "workers": 0, "on_failure": 0.0}
+    assert entries["math"]["limits"] == limits
+    assert entries["cosine_scaled_reward"]["limits"]["on_failure"] == -1.0
     assert entries["trial_signal"]["signals"] == ["certainty"]
     assert (entries["exact"]["source"], entries["accuracy_reward"]["source"]) == ("rlconf", "TRL")
 
@@ -87,6 +91,7 @@ def test_the_list_as_text(capsys: pytest.CaptureFixture[str]):
     assert "length  [0, 1]  (rlconf)\n    1 up to `budget`, falling linearly" in text
     assert "    reward.format.tags=[think,answer]  (tuple of str)\n" in text
     assert "    reward.exact.how=final  (one of 'final', " in text
+    assert "    runs in worker processes: timeout=5 memory_gib=4 workers=0 on_failure=0" in text
 
 
 def test_scores_and_parts_of_each_completion(capsys: pytest.CaptureFixture[str], plugin: str):
@@ -132,9 +137,8 @@ def test_a_rewards_own_errors_are_the_trainers(capsys: pytest.CaptureFixture[str
     text = say(capsys, "test", "trial_wide", "--completion", "1", plugin, status=2)
     assert "mine.py:" in text
     assert "row 0: 2.0 is outside the declared range 0.0 to 1.0" in text
-    with pytest.raises(ZeroDivisionError) as caught:
-        main(["rewards", "test", "trial_broken", "--completion", "1", plugin])
-    assert "Raised by the reward 'trial_broken'" in caught.value.__notes__[0]
+    text = say(capsys, "test", "trial_broken", "--completion", "1", plugin, status=1)
+    assert "ZeroDivisionError: division by zero\nRaised by the reward 'trial_broken'" in text
 
 
 def test_wrong_names_options_and_arguments(capsys: pytest.CaptureFixture[str]):
@@ -197,7 +201,7 @@ def test_the_run_s_own_options_hold_unless_overridden(capsys: pytest.CaptureFixt
         Rollout(1, 0, {"completion": ["so 5"], "reward/exact": [1.0]}, data={"answer": ["5"]})
     )
     save(
-        compose(["reward.exact.how=number", "logging.max_completion_chars=9"]),
+        compose(["reward=[exact]", "reward.exact.how=number", "logging.max_completion_chars=9"]),
         Path("run/config.yaml"),
     )
     text = say(capsys, "test", "exact", "--rollouts", "run")

@@ -1,6 +1,7 @@
 """All jobs are checked before one starts, and a sweep finds itself again."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -102,6 +103,14 @@ def test_a_job_that_ran_with_other_settings_has_not_finished(root: str):
     end(folder, plan, 0)
     changed = prepare([*SWEEP, root, "trainer.learning_rate=0.5"])
     assert finished(folder, changed) == [False, False]
+
+
+def test_the_record_holds_no_secret(root: str):
+    plan = prepare([*SWEEP, root])
+    secret = "hub_token=hf_abcdefghijklmnopqrst"
+    text = (begin(replace(plan, arguments=[*plan.arguments, secret])) / planning.NAME).read_text()
+    assert "hub_token=<redacted>" in text
+    assert "hf_abc" not in text
 
 
 def test_the_record_names_the_command_and_the_jobs(root: str):
