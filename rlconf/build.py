@@ -221,6 +221,8 @@ def build_grpo_config(
         given["max_completion_length"] = task.max_completion_tokens
     # Without an accelerator TRL has to be told, or several processes would look for GPUs.
     given.setdefault("use_cpu", not torch.accelerator.is_available())
+    # The default hides a NaN loss behind an average of earlier ones.
+    given.setdefault("logging_nan_inf_filter", False)
     try:
         return GRPOConfig(
             **given,

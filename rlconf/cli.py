@@ -24,6 +24,7 @@ COMMANDS = (
     "evaluate",
     "compare",
     "rewards",
+    "doctor",
     "export",
 )
 """In the order of `rlconf --help`; `some-name` is `rlconf/commands/some_name.py`."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from rewards.isolation import LIMITS
 from rlconf.arithmetic import Batch
 from rlconf.check import is_isolated
 from rlconf.schema import Config
@@ -95,7 +96,7 @@ def without_effect(
         found += [
             f"guard.{key}={value}: no chosen reward runs in worker processes"
             for key, value in vars(config.guard).items()
-            if key.startswith("reward_") and value is not None
+            if key.removeprefix("reward_") in LIMITS and value is not None
         ]
     return found
 

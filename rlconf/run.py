@@ -2,7 +2,8 @@
 
 Processes come up, the run folder is chosen, the configuration becomes objects, the policy is
 evaluated, trained and evaluated again; everything it did is in the run folder. Exit status: 0 at
-the end of training, 130 after Ctrl-C and 143 after SIGTERM (with a checkpoint to resume from).
+the end of training, 130 after Ctrl-C and 143 after SIGTERM (with a checkpoint to resume from), 75
+after a phase that took longer than its limit (`rlconf.watchdog`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import contextlib
 import time
 from typing import Any
 
-from rlconf import evaluate, evaluations, launch, manifest, plots, trust
+from rlconf import evaluate, evaluations, launch, manifest, plots, topology, trust
 from rlconf.build import Parts, build
 from rlconf.checkpoint import Checkpoints
 from rlconf.console import Reporter, quiet_libraries
+from rlconf.doctor.live import LiveDoctor
+from rlconf.guards import Beat, finite_guard, watch
 from rlconf.interrupt import Interrupt
 from rlconf.launch import World
 from rlconf.progress import TrainingProgress
@@ -22,6 +25,7 @@ from rlconf.record import Metrics, RolloutFiles
 from rlconf.schema import Config
 from rlconf.session import Session, add_evaluation, begin, read_evaluation
 from rlconf.tracking import Trackers
+from rlconf.watchdog import Watchdog
 from trainers import OnlineTrainer
 from trainers.resume import is_sharded
 
@@ -39,20 +43,22 @@ def train(config: Config) -> int:
         RlconfError: the processes, the folder or the checkpoint are not as asked for.
     """
     world = launch.start(config.trainer.get("use_cpu"))
-    launch.check_topology(
-        world, processes=config.launch.processes, distribution=config.launch.distribution
-    )
+    topology.check_started(config, world)
     quiet_libraries()
     session = begin(config, world)
     reporter = Reporter(world.is_first)
     trackers = Trackers(config, session)
     status, code = manifest.FAILED, 1
     facts: dict[str, Any] = {}
-    with reporter.logged_to(session.folder.log):
+    with (
+        reporter.logged_to(session.folder.log),
+        watch(config, session, world, reporter) as watchdog,
+        watchdog.phase("startup"),
+    ):
         for note in (f"run folder: {session.folder.path}", *session.notes, *trust.warnings(config)):
             reporter.say(note)
         try:
-            code, facts = _train(config, session, world, reporter, trackers)
+            code, facts = _train(config, session, world, reporter, trackers, watchdog)
             status = manifest.INTERRUPTED if code else manifest.FINISHED
         except KeyboardInterrupt:
             status = manifest.INTERRUPTED
@@ -69,14 +75,19 @@ def train(config: Config) -> int:
                     manifest.end(session.folder.manifest, status, **facts)
             trackers.close(code)
             session.release()
-    # A launcher ends all processes as soon as one has failed, and 143 is a failure to it: none may
-    # leave while another is still writing.
-    launch.wait(world)
+        # A launcher ends all processes as soon as one has failed, and 143 is a failure to it: none
+        # may leave while another is still writing.
+        launch.wait(world)
     return code
 
 
 def _train(
-    config: Config, session: Session, world: World, reporter: Reporter, trackers: Trackers
+    config: Config,
+    session: Session,
+    world: World,
+    reporter: Reporter,
+    trackers: Trackers,
+    watchdog: Watchdog,
 ) -> tuple[int, dict[str, Any]]:
     """Build, evaluate, train, evaluate, save. Returns the exit status and facts on the session."""
     folder = session.folder
@@ -85,7 +96,8 @@ def _train(
         reporter.say(note)
     if world.is_first:
         trackers.open(parts.grpo_config)
-    metrics = Metrics(folder.metrics, session.generation, listeners=[trackers.log])
+    doctor = LiveDoctor(config.guard.doctor, reporter.say, folder.metrics)
+    metrics = Metrics(folder.metrics, session.generation, listeners=[trackers.log, doctor])
     rollouts = _rollout_files(config, session, world)
     progress, interrupt = TrainingProgress(reporter), Interrupt()
     checkpoints = Checkpoints(
@@ -97,14 +109,18 @@ def _train(
     trainer = OnlineTrainer(
         **parts.trainer_kwargs,
         on_rollout=[metrics.count, trackers.keep, *rollouts],
-        callbacks=[interrupt, checkpoints, metrics, progress],
+        finite=finite_guard(config, folder),
+        phase=watchdog.phase,
+        callbacks=[Beat(watchdog), interrupt, checkpoints, metrics, progress],
     )
     _silence(trainer)
+    topology.check_running(config, trainer, world)
     if config.evaluate.before and session.step == 0:
-        _evaluate(config, "before", trainer, parts, session, world, reporter)
+        with watchdog.phase("evaluation"):
+            _evaluate(config, "before", trainer, parts, session, world, reporter)
     began = time.monotonic()
     try:
-        with interrupt:
+        with interrupt, watchdog.phase("step"):
             _advance(trainer, session)
     finally:
         progress.close()
@@ -116,9 +132,12 @@ def _train(
     }
     if not interrupt.signal:
         if config.checkpoint.final_model:
-            trainer.save_model(str(folder.model))
+            with watchdog.phase("checkpoint"):
+                trainer.save_model(str(folder.model))
         if config.evaluate.after:
-            _evaluate(config, "after", trainer, parts, session, world, reporter)
+            with watchdog.phase("evaluation"):
+                _evaluate(config, "after", trainer, parts, session, world, reporter)
+    watchdog.restart()
     if world.is_first:
         trackers.totals(metrics.summary, read_evaluation(folder))
         _show(config, session, interrupt, facts, reporter)
