@@ -31,6 +31,8 @@ __all__ = [
     "launcher_processes",
 ]
 
+_MODULE = "accelerate.commands.launch"
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -103,7 +105,7 @@ def asked(config: Config, environ: Mapping[str, str] | None = None) -> Asked:
 
 
 def zero_stage(settings: Any, environ: Mapping[str, str]) -> int | None:
-    """The stage in DeepSpeed's settings (a dict or a JSON file), else in the launcher's variable."""
+    """The stage in DeepSpeed's settings, a dict or a file, else in the launcher's variable."""
     if settings is None:
         settings = environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE")
     if isinstance(settings, str) and Path(settings).is_file():
@@ -120,7 +122,8 @@ def zero_stage(settings: Any, environ: Mapping[str, str]) -> int | None:
 
 def launcher_processes(command: Sequence[str]) -> int | None:
     """The number of processes in an `accelerate launch` command line; None in any other."""
-    if "launch" not in command or not any("accelerate" in word for word in command):
+    names = {Path(word).name for word in command}
+    if not ({"accelerate", "launch"} <= names or names & {"accelerate-launch", _MODULE}):
         return None
     for word, following in zip(command, [*command[1:], ""], strict=True):
         name, _, value = word.partition("=")
@@ -170,7 +173,7 @@ def differences(asked: Asked, found: Sequence[Found]) -> list[str]:
         )
     if len({one.kind for one in found}) > 1:
         kinds = ", ".join(f"rank {rank}: {one.kind}" for rank, one in enumerate(found))
-        problems.append(f"the ranks disagree on how they are distributed ({kinds}): start them alike")
+        problems.append(f"the ranks are distributed differently ({kinds}): start them alike")
     sharded = asked.kind in SHARDING.values()
     if sharded and first.kind != asked.kind:
         problems.append(

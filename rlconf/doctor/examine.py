@@ -68,9 +68,7 @@ def examine(run: Path) -> Examination:
     return Examination(run, len(rows), len(samples), look_at(rows, samples))
 
 
-def look_at(
-    rows: Sequence[Mapping[str, Any]], samples: Sequence[Sample] = ()
-) -> list[Finding]:
+def look_at(rows: Sequence[Mapping[str, Any]], samples: Sequence[Sample] = ()) -> list[Finding]:
     """Ask the rules on metrics, and with samples those on completions.
 
     Args:

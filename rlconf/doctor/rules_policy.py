@@ -63,7 +63,7 @@ def kl_drift(kl: Series) -> Finding | None:
 
 @rule("sampling/importance_sampling_ratio/mean", "sampling/sampling_logp_difference/mean")
 def ratio_drift(ratio: Series, difference: Series) -> Finding | None:
-    """The sampler's probabilities are not the trainer's: ratio off 1 by 0.1, or log-probs by 0.02."""
+    """The sampler's probabilities are not the trainer's: ratio off by 0.1, log-probs by 0.02."""
     mean, gap = end(ratio), end(difference)
     if mean is not None and abs(mean - 1.0) > 0.1:
         return Finding(
@@ -108,7 +108,7 @@ def clipped_share(region: Series, cispo: Series) -> Finding | None:
 
 @rule("grad_norm")
 def gradient_spikes(grad_norm: Series) -> Finding | None:
-    """A gradient above 1 and 10 times the median of the 20 rows before: thrice, or once 100 times."""
+    """Norms above 1 and 10 times the median of the 20 rows before: three, or one of 100 times."""
     found = [(point, times) for point, times in spikes(grad_norm, 10.0) if point[1] > 1.0]
     worst = max(found, key=lambda one: one[1], default=None)
     if worst is None or (len(found) < 3 and worst[1] < 100):

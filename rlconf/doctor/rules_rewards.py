@@ -59,12 +59,12 @@ def reward_saturated(accuracy: Series, share: Series) -> Finding | None:
 
 @rule("reward", "accuracy", "reward_std")
 def reward_flat(reward: Series, accuracy: Series, reward_std: Series) -> Finding | None:
-    """No rise from the first to the last third (under 2 standard errors) in 50 rows or more."""
+    """No rise from the first third to the second or last (under 2 errors) in 50 rows or more."""
     right = end(accuracy)
     if len(reward) < 50 or (right is not None and right >= 0.9):
         return None
     difference, errors = change(reward)
-    if abs(errors) >= 2:
+    if max(errors, change(reward[: 2 * len(reward) // 3])[1], -errors) >= 2:
         return None
     spread = end(reward_std)
     signal = "" if spread is None else f"; its standard deviation is {spread:.3g}"

@@ -90,7 +90,7 @@ def auroc(score: Sequence[float], right: Sequence[bool]) -> float:
 def identical_samples(samples: Sequence[Sample]) -> Finding | None:
     """More equal pairs in a group than the policy's entropy allows, with room.
 
-    Two independent draws of a text of entropy S nats (tokens times entropy per token) are equal with
+    Two independent draws of a text of entropy S nats (tokens times entropy of one) are equal with
     probability exp(-S) if all its texts are alike likely, more if not: exp(-S / 2) is allowed for.
     """
     known = [one for one in samples if one.entropy is not None][-10 * FEW :]
@@ -114,7 +114,7 @@ def identical_samples(samples: Sequence[Sample]) -> Finding | None:
 
 
 def confidence_without_accuracy(samples: Sequence[Sample]) -> Finding | None:
-    """Certainty rose by over one standard deviation and accuracy did not (under 0.02, below 0.9)."""
+    """Certainty rose by over one standard deviation and accuracy (below 0.9) by under 0.02."""
     known = _scored(samples)
     if len(known) < 2 * FEW:
         return None
@@ -171,7 +171,7 @@ def overconfident(samples: Sequence[Sample]) -> Finding | None:
 
 
 def certainty_misleads(samples: Sequence[Sample]) -> Finding | None:
-    """Wrong completions are the surer ones: AUROC of certainty below 0.4, 50 of each kind or more."""
+    """Wrong completions are the surer ones: AUROC below 0.4 with 50 or more of each kind."""
     known = _scored(samples)[-10 * FEW :]
     right = [bool(one.right) for one in known]
     if min(sum(right), len(right) - sum(right)) < 50:
