@@ -244,5 +244,10 @@ def check_running(config: Config, trainer: Any, world: World) -> None:
     """
     everywhere = launch.gather_objects(world, [found(trainer)])
     problems = differences(asked(config), everywhere)
+    if config.guard.nan == "skip" and everywhere[0].kind == "DEEPSPEED":
+        problems.append(
+            "guard.nan=skip and DeepSpeed runs, which applies gradients before they can be looked "
+            "at: set guard.nan=stop"
+        )
     if problems:
         raise TopologyError("\n".join(["what runs is not what was asked for:", *problems]))

@@ -16,7 +16,7 @@ from rlconf import reward
 
 
 @reward("hangs")
-def hangs(completion: str) -> float:
+def hangs(text: str) -> float:
     time.sleep(3600)
     return 0.0
 """

@@ -130,6 +130,17 @@ def test_all_differences_at_once(monkeypatch):
         topology.check_running(config(processes=2, use_cpu=False), None, world)
 
 
+def test_deepspeed_cannot_skip(monkeypatch):
+    monkeypatch.setattr(topology, "found", lambda trainer: replace(GPU, processes=1))
+    monkeypatch.setattr(topology, "parent_command", list)
+    world = World(size=1, rank=0, kind="DEEPSPEED", device="cuda:0")
+    settings = config(deepspeed={"zero_optimization": {"stage": 3}})
+    topology.check_running(settings, None, world)
+    settings.guard.nan = "skip"
+    with pytest.raises(TopologyError, match=r"guard.nan=skip and DeepSpeed"):
+        topology.check_running(settings, None, world)
+
+
 @pytest.mark.slow
 @pytest.mark.distributed
 @pytest.mark.parametrize(

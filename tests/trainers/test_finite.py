@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from trainers.online import OnlineTrainer
 
 @pytest.fixture
 def build(make_model, tokenizer, grpo_config, prompts, digit_reward):
-    """`build(guard, bad={2}, **args)`: a trainer whose loss is not finite in these micro-batches."""
+    """`build(guard, bad={2}, **args)`: the loss is not finite in these micro-batches."""
 
     def make(guard: FiniteGuard | None, bad=(), value: float = float("nan"), **args: Any):
         class Sick(OnlineTrainer):
@@ -98,7 +99,7 @@ def test_skip_leaves_that_step_out_and_nothing_else(build):
     seen.append(weights(trainer))
     moved = [
         any(not before[name].equal(after[name]) for name in before)
-        for before, after in zip(seen, seen[1:], strict=False)
+        for before, after in pairwise(seen)
     ]
     assert moved[2] is False
     assert moved[1] or moved[3]
@@ -107,11 +108,26 @@ def test_skip_leaves_that_step_out_and_nothing_else(build):
     assert all(torch.tensor(row["loss"]).isfinite() for row in rows)
 
 
+def test_a_rank_whose_own_numbers_are_finite_skips_with_the_others(build):
+    """The flag is the greatest over ranks: here another rank saw a NaN in step 2."""
+    trainer = build(FiniteGuard("skip"))
+    asked = []
+
+    class Comm:
+        def max(self, own: torch.Tensor) -> torch.Tensor:
+            asked.append(float(own))
+            return torch.tensor(1.0) if len(asked) == 2 else own
+
+    trainer._comm = Comm()
+    trainer.train()
+    rows = [row for row in trainer.state.log_history if "loss" in row]
+    assert asked == [0, 0, 0, 0]
+    assert [row["guard/skipped_share"] for row in rows] == [0, 1, 0, 0]
+
+
 def test_skipping_for_ever_stops(build):
     trainer = build(FiniteGuard("skip"), bad=range(3, 99), max_steps=20)
-    with pytest.raises(
-        NonFiniteError, match=rf"step {2 + MOST_IN_A_ROW}: .*number {MOST_IN_A_ROW}"
-    ):
+    with pytest.raises(NonFiniteError, match=rf"step {MOST_IN_A_ROW + 2}: .*skip number"):
         trainer.train()
 
 

@@ -21,7 +21,8 @@ from rlconf.doctor.rules_rollouts import (
 
 _path = Path(__file__).parents[2] / "diseases.py"
 _spec = importlib.util.spec_from_file_location("diseases", _path)
-assert _spec is not None and _spec.loader is not None
+assert _spec is not None
+assert _spec.loader is not None
 diseases: Any = importlib.util.module_from_spec(_spec)
 sys.modules["diseases"] = diseases
 _spec.loader.exec_module(diseases)
