@@ -8,6 +8,7 @@ number per optimiser step, the sum of the gradient norm and the losses, on which
 from __future__ import annotations
 
 import json
+import logging
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from trainers.online import OnlineTrainer
 
 __all__ = ["MOST_IN_A_ROW", "FiniteGuard"]
+
+logger = logging.getLogger(__name__)
 
 MOST_IN_A_ROW = 10
 """Skipped steps after which a run stops all the same: its weights are probably beyond repair."""
@@ -91,6 +94,7 @@ class FiniteGuard:
                 "learning_rate or max_grad_norm, or in float32; guard.nan=skip leaves such steps "
                 "out."
             )
+        logger.warning("optimiser step %d is left out, not finite: %s.%s", step, seen, where)
         trainer.optimizer.zero_grad(set_to_none=True)  # no gradient: the optimiser leaves all as is
         if self._logged_before is not None:
             trainer._tr_loss.copy_(self._logged_before)
