@@ -19,7 +19,7 @@ TORCH_STAMP := $(VENV)/.torch-$(torch_key)
 STAMP       := $(VENV)/.installed-$(torch_key)-$(rest_key)
 
 .DEFAULT_GOAL := help
-.PHONY: help train test install lint format clean
+.PHONY: help train test install lint format browser smollm2 clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -45,7 +45,24 @@ format: install  ## let ruff repair and format everything
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+smollm2: install  ## fetch SmolLM2-135M-Instruct (93 MB) into the cache, for model=smollm2
+	$(BIN)/rlconf fetch smollm2
+
 install: $(STAMP)  ## make .venv and install: torch first and alone, then rlconf[dev] under the pins
+
+# Chromium is no Python package: apt has it on Debian and Ubuntu, elsewhere it is yours to install.
+browser:  ## what the browser test needs (Chromium), by apt where that is possible
+	@if for name in chromium chromium-browser google-chrome google-chrome-stable chrome; do \
+			command -v $$name && break; done; then \
+		echo 'That will do.'; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && apt-get install -y --no-install-recommends chromium; \
+	elif command -v apt-get >/dev/null && command -v sudo >/dev/null; then \
+		sudo apt-get update -qq && sudo apt-get install -y --no-install-recommends chromium; \
+	else \
+		echo 'Install Chromium or Google Chrome so that `chromium` or `google-chrome` is on PATH,'; \
+		echo 'then run the tests again: without it the browser tests are skipped.'; exit 1; \
+	fi
 
 clean:  ## remove .venv and all caches; runs/ stays
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf import foreign
+from rlconf.build_model import build_model, build_peft, build_tokenizer
 from rlconf.check import check_columns, options_under_guard, reward_needs
 from rlconf.problems import raise_all
-from rlconf.schema import Config, PeftSection
+from rlconf.schema import Config
+from rlconf.trl_fields import config_class, method_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -31,12 +33,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Parts",
     "build",
+    "build_arguments",
     "build_grpo_config",
     "build_model",
+    "build_peft",
     "build_reward",
     "build_task",
     "build_tokenizer",
     "check_enough",
+    "dataset",
     "prompt_lengths",
     "reward_weights",
     "short_enough",
@@ -128,10 +133,10 @@ def build(config: Config, output_dir: str | Path) -> Parts:
         grpo_config=arguments,
         rewards=rewards,
         accuracy_reward=build_reward(config, task.rewards[0]),
-        train=_dataset(rows),
-        dev=_dataset(task.dev) if arguments.eval_strategy != "no" else None,
+        train=dataset(rows),
+        dev=dataset(task.dev) if arguments.eval_strategy != "no" else None,
         shapers=_build_shapers(config),
-        peft_config=None if config.peft is None else _build_peft(config.peft),
+        peft_config=None if config.peft is None else build_peft(config.peft),
         notes=[*task.notes, *dropped],
     )
 
@@ -161,50 +166,6 @@ def build_reward(config: Config, name: str) -> RewardFunction:
     return rewards.get(name, **options)
 
 
-def build_model(config: Config, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load, or for `model=tiny` make, the policy and its tokenizer.
-
-    Raises:
-        ConfigError: the path or hub id cannot be loaded, or the task suits no tiny model.
-    """
-    section = config.model
-    if section.name == "tiny":
-        from trainers.models.tiny import TinySettings, tiny_model
-
-        return tiny_model(TinySettings(**section.tiny), task, config.seed, section.cache_dir)
-    if section.path is None:
-        raise ConfigError("no model is chosen: set model.path=FOLDER_OR_HUB_ID, or model=tiny")
-    from trainers.models.load import load_policy
-
-    return load_policy(
-        section.path,
-        dtype=section.dtype,
-        attn_implementation=section.attn_implementation,
-        revision=section.revision,
-        trust_remote_code=section.trust_remote_code,
-    )
-
-
-def build_tokenizer(config: Config, task: Task) -> PreTrainedTokenizerBase:
-    """The tokenizer that `build_model` gives, without loading or making a model.
-
-    Raises:
-        ConfigError: it cannot be loaded, or the task suits no tiny model.
-    """
-    section = config.model
-    if section.name == "tiny":
-        from trainers.models.tiny import tiny_tokenizer
-
-        return tiny_tokenizer(task)
-    from trainers.models.load import load_tokenizer
-
-    return load_tokenizer(
-        section.path or "",
-        revision=section.revision,
-        trust_remote_code=section.trust_remote_code,
-    )
-
-
 def build_grpo_config(
     config: Config, task: Task, weights: list[float], output_dir: str | Path
 ) -> GRPOConfig:
@@ -213,22 +174,36 @@ def build_grpo_config(
     Raises:
         ConfigError: TRL refuses the values.
     """
+    extra: dict[str, Any] = {"reward_weights": weights}
+    if config.trainer.get("max_completion_length") is None:
+        extra["max_completion_length"] = task.max_completion_tokens
+    arguments: GRPOConfig = build_arguments(config, output_dir, **extra)
+    return arguments
+
+
+def build_arguments(config: Config, output_dir: str | Path, **extra: Any) -> Any:
+    """TRL's arguments of the chosen method, an instance of its configuration class.
+
+    Args:
+        config: composed and checked.
+        output_dir: where the trainer writes checkpoints.
+        extra: fields that the method's other parts decide; they win.
+
+    Raises:
+        ConfigError: TRL refuses the values.
+    """
     import torch
-    from trl import GRPOConfig
 
     given = {key: value for key, value in config.trainer.items() if key != "method"}
-    if given.get("max_completion_length") is None:
-        given["max_completion_length"] = task.max_completion_tokens
     # Without an accelerator TRL has to be told, or several processes would look for GPUs.
     given.setdefault("use_cpu", not torch.accelerator.is_available())
     # The default hides a NaN loss behind an average of earlier ones.
     given.setdefault("logging_nan_inf_filter", False)
     try:
-        return GRPOConfig(
-            **given,
+        return config_class(method_of(config.trainer))(
+            **{**given, **extra},
             output_dir=str(output_dir),
             seed=config.seed,
-            reward_weights=weights,
             report_to="none",  # rlconf.tracking feeds the trackers
         )
     except (ValueError, TypeError) as error:
@@ -243,19 +218,8 @@ def _build_shapers(config: Config) -> list[Shaper]:
     return [make_shaper(name, **options) for name, options in config.shaper.items()]
 
 
-def _build_peft(section: PeftSection) -> LoraConfig:
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=section.r,
-        lora_alpha=section.alpha,
-        lora_dropout=section.dropout,
-        target_modules=section.target_modules,
-        task_type="CAUSAL_LM",
-    )
-
-
-def _dataset(rows: list[Row]) -> Dataset:
+def dataset(rows: list[dict[str, Any]]) -> Dataset:
+    """Rows as TRL takes them."""
     from datasets import Dataset
 
     return Dataset.from_list(rows)

@@ -7,7 +7,6 @@ comes from `trainers.compatibility`, which reads the same settings.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,11 +15,14 @@ from rewards.errors import ConfigError, RlconfError
 from rewards.isolation import LIMITS, Isolation
 from rewards.registry import did_you_mean
 from rlconf import arithmetic, foreign
+from rlconf.check_model import check_model, check_peft
+from rlconf.check_solutions import check_method, check_sampling
 from rlconf.fields import read_fields, read_settings
 from rlconf.problems import Problem
+from rlconf.problems import is_installed as _installed
 from rlconf.redact import secret_paths
 from rlconf.schema import Config
-from rlconf.trl_fields import ELSEWHERE, effective, read_trainer
+from rlconf.trl_fields import ELSEWHERE, effective, method_of, read_trainer
 from rlconf.watchdog import PHASES
 
 __all__ = [
@@ -41,7 +43,8 @@ def check(config: Config) -> list[Problem]:
     Loads no weights and no data; imports TRL for the names and types of its settings.
     """
     problems = [*_check_task(config), *check_rewards(config), *_check_shapers(config)]
-    problems += [*_check_model(config), *_check_sections(config)]
+    problems += [*check_method(config), *check_model(config), *check_peft(config)]
+    problems += [*_check_sections(config), *check_sampling(config)]
     good, found = read_trainer(config.trainer)
     problems += found
     wrong = {key for problem in problems for key in problem.keys}
@@ -99,10 +102,6 @@ def ranks(config: Config, environ: Mapping[str, str] | None = None) -> int:
     environ = os.environ if environ is None else environ
     told = environ.get("WORLD_SIZE", "")
     return config.launch.processes or (int(told) if told.isdigit() else 1)
-
-
-def _installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
 
 
 def shaper_names(config: Config) -> list[str]:
@@ -206,38 +205,6 @@ def _check_ucas(config: Config) -> Iterator[Problem]:
         )
 
 
-def _check_model(config: Config) -> Iterator[Problem]:
-    model = config.model
-    if model.name == "tiny" and model.path is not None:
-        text = f"model.name=tiny and model.path={model.path} name two models: set one to null"
-        yield Problem(text, ("model.path",))
-    if model.name is None and model.path is None:
-        text = "no model is chosen: set model.path=FOLDER_OR_HUB_ID, or model=tiny"
-        yield Problem(text, ("model",))
-    if model.name == "tiny":
-        from trainers.models.tiny import TinySettings
-
-        yield from read_settings(TinySettings, model.tiny, "model.tiny")
-        if model.dtype not in ("auto", "float32"):
-            text = f"model.dtype={model.dtype}: the tiny model is float32; leave dtype at float32"
-            yield Problem(text, ("model.dtype",))
-    if model.max_prompt_tokens is not None and model.max_prompt_tokens < 1:
-        text = f"model.max_prompt_tokens={model.max_prompt_tokens}: expected 1 or more, or null"
-        yield Problem(text, ("model.max_prompt_tokens",))
-    peft = config.peft
-    if peft is None:
-        return
-    if peft.r < 1 or peft.alpha < 1:
-        text = f"peft.r={peft.r}, peft.alpha={peft.alpha}: expected 1 or more"
-        yield Problem(text, ("peft.r", "peft.alpha"))
-    if not 0 <= peft.dropout < 1:
-        yield Problem(f"peft.dropout={peft.dropout}: expected 0 <= dropout < 1", ("peft.dropout",))
-    targets = [peft.target_modules] if isinstance(peft.target_modules, str) else peft.target_modules
-    if "lm_head" in targets:
-        text = "peft.target_modules holds lm_head: TRL reads its weight directly and would never "
-        yield Problem(f"{text}train the adapter; leave it out", ("peft.target_modules",))
-
-
 def _check_sections(config: Config) -> Iterator[Problem]:
     """Ranges of evaluate, logging, checkpoint, launch; the tracker's package."""
     evaluate = config.evaluate
@@ -254,6 +221,9 @@ def _check_sections(config: Config) -> Iterator[Problem]:
     for key, value in at_least_one.items():
         if value is not None and value < 1:
             yield Problem(f"{key}={value}: expected 1 or more", (key,))
+    if config.logging.token_samples < 0:
+        text = f"logging.token_samples={config.logging.token_samples}: expected 0 or more"
+        yield Problem(text, ("logging.token_samples",))
     if config.seed < 0:
         yield Problem(f"seed={config.seed}: expected 0 or more", ("seed",))
     if not config.name or config.name in (".", "..") or "/" in config.name:
@@ -289,15 +259,20 @@ def _check_sections(config: Config) -> Iterator[Problem]:
 
 def _check_trainer(config: Config, trainer: Mapping[str, Any]) -> list[Problem]:
     """Combinations of the trainer's settings with each other and with the chosen parts."""
+    args = effective(trainer)
+    problems = [*_broken(_TRAINER_RULES, args)]
+    if method_of(trainer) == "grpo":
+        problems += _check_grpo(config, args)
+    return problems
+
+
+def _check_grpo(config: Config, args: Any) -> list[Problem]:
+    """The same for what only GRPO has: groups of completions, shapers, engines, a reference."""
     from trainers.compatibility import conflicts
 
-    args = effective(trainer)
     _, problems = arithmetic.plan(args, ranks(config))
     problems += [Problem(text, ("shaper",)) for text in conflicts(args, shaper_names(config))]
-    for applies, text, keys in _TRAINER_RULES:
-        if applies(args):
-            values = {key: getattr(args, key) for key in keys}
-            problems.append(Problem(text.format(**values), tuple(f"trainer.{key}" for key in keys)))
+    problems += _broken(_GRPO_RULES, args)
     if str(args.eval_strategy) != "no":
         problems += _check_eval_batch(args, ranks(config))
     if config.peft is not None and args.sync_ref_model:
@@ -305,6 +280,14 @@ def _check_trainer(config: Config, trainer: Mapping[str, Any]) -> list[Problem]:
         text += "without it, which never changes; choose one"
         problems.append(Problem(text, ("peft",)))
     return problems
+
+
+def _broken(rules: Iterable[_Rule], args: Any) -> Iterator[Problem]:
+    """The rules that the settings break."""
+    for applies, text, keys in rules:
+        if applies(args):
+            values = {key: getattr(args, key) for key in keys}
+            yield Problem(text.format(**values), tuple(f"trainer.{key}" for key in keys))
 
 
 def _check_eval_batch(args: Any, processes: int) -> list[Problem]:
@@ -324,17 +307,6 @@ def _check_eval_batch(args: Any, processes: int) -> list[Problem]:
 # (does it apply, the sentence, the settings it names)
 _Rule = tuple[Callable[[Any], bool], str, tuple[str, ...]]
 _TRAINER_RULES: tuple[_Rule, ...] = (
-    (
-        lambda a: bool(a.remove_unused_columns),
-        "trainer.remove_unused_columns=true takes away columns that rewards read: set it to false",
-        ("remove_unused_columns",),
-    ),
-    (
-        lambda a: a.auto_find_batch_size,
-        "trainer.auto_find_batch_size=true would break up the groups of completions: lower "
-        "trainer.per_device_train_batch_size instead",
-        ("auto_find_batch_size",),
-    ),
     (
         lambda a: a.load_best_model_at_end,
         "trainer.load_best_model_at_end=true needs a rotation that keeps the best checkpoint, and "
@@ -368,6 +340,34 @@ _TRAINER_RULES: tuple[_Rule, ...] = (
         ("bf16", "fp16"),
     ),
     (
+        lambda a: a.max_steps == 0 or a.max_steps < -1,
+        "trainer.max_steps={max_steps}: expected 1 or more, or -1 to count num_train_epochs",
+        ("max_steps",),
+    ),
+    (
+        lambda a: a.learning_rate < 0,
+        "trainer.learning_rate={learning_rate}: expected 0 or more",
+        ("learning_rate",),
+    ),
+    (
+        lambda a: a.use_cpu and (a.deepspeed is not None or bool(a.fsdp)),
+        "trainer.use_cpu=true switches DeepSpeed and FSDP off without a word: leave one out",
+        ("use_cpu", "deepspeed", "fsdp"),
+    ),
+)
+_GRPO_RULES: tuple[_Rule, ...] = (
+    (
+        lambda a: bool(a.remove_unused_columns),
+        "trainer.remove_unused_columns=true takes away columns that rewards read: set it to false",
+        ("remove_unused_columns",),
+    ),
+    (
+        lambda a: a.auto_find_batch_size,
+        "trainer.auto_find_batch_size=true would break up the groups of completions: lower "
+        "trainer.per_device_train_batch_size instead",
+        ("auto_find_batch_size",),
+    ),
+    (
         lambda a: a.temperature <= 0,
         "trainer.temperature={temperature}: expected more than 0, since equal completions teach "
         "nothing",
@@ -377,16 +377,6 @@ _TRAINER_RULES: tuple[_Rule, ...] = (
         lambda a: not 0 < a.top_p <= 1,
         "trainer.top_p={top_p}: expected 0 < top_p <= 1",
         ("top_p",),
-    ),
-    (
-        lambda a: a.max_steps == 0 or a.max_steps < -1,
-        "trainer.max_steps={max_steps}: expected 1 or more, or -1 to count num_train_epochs",
-        ("max_steps",),
-    ),
-    (
-        lambda a: a.learning_rate < 0,
-        "trainer.learning_rate={learning_rate}: expected 0 or more",
-        ("learning_rate",),
     ),
     (
         lambda a: a.max_completion_length is not None and a.max_completion_length < 1,
@@ -425,11 +415,6 @@ _TRAINER_RULES: tuple[_Rule, ...] = (
         "trainer.use_vllm=true and trainer.use_transformers_continuous_batching=true: choose one "
         "engine",
         ("use_vllm", "use_transformers_continuous_batching"),
-    ),
-    (
-        lambda a: a.use_cpu and (a.deepspeed is not None or bool(a.fsdp)),
-        "trainer.use_cpu=true switches DeepSpeed and FSDP off without a word: leave one out",
-        ("use_cpu", "deepspeed", "fsdp"),
     ),
     (
         lambda a: a.log_completions_hub_repo is not None and not a.log_completions,

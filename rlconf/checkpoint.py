@@ -11,14 +11,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-
 from rlconf.files import flush, flush_folder, storage, write_text
-from rlconf.launch import World, on_first, wait
 
 MARKER = "COMPLETE.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -132,60 +128,3 @@ def _delete(path: Path) -> None:
     # The marker goes first: a deletion cut short must not look like a checkpoint.
     (path / MARKER).unlink(missing_ok=True)
     shutil.rmtree(path, ignore_errors=True)
-
-
-class Checkpoints(TrainerCallback):
-    """Seal each checkpoint once all processes have written theirs, then rotate.
-
-    Args:
-        keep: complete checkpoints to keep, None for all.
-        generation: gives the number of generation batches so far, for the marker.
-        world: the process group; the first process seals, and all hear if it cannot.
-        records: called before the seal, to put on disk what belongs to the steps up to here.
-    """
-
-    def __init__(
-        self,
-        keep: int | None,
-        generation: Callable[[], int],
-        world: World,
-        records: Sequence[Callable[[], None]] = (),
-    ) -> None:
-        self.keep = keep
-        self.generation = generation
-        self.world = world
-        self.records = records
-        self._put_off = False
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Put a save off if this step ends an epoch and something is still due at its end.
-
-        A run resumed from here would begin the next epoch and leave that evaluation or log out.
-        """
-        due = "epoch" in (args.eval_strategy, args.logging_strategy)
-        if control.should_save and due and state.epoch == int(state.epoch):
-            control.should_save, self._put_off = False, True
-
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Save what was put off."""
-        if self._put_off:
-            control.should_save, self._put_off = True, False
-
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Seal the checkpoint of this step and delete old ones."""
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        wait(self.world)
-        on_first(self.world, lambda: self._seal(folder, state.global_step))
-
-    def _seal(self, folder: Path, step: int) -> None:
-        for record in self.records:
-            record()
-        seal(folder, step=step, generation=self.generation(), processes=self.world.size)
-        with storage(folder.parent, "Delete what lies in the way, then resume."):
-            rotate(folder.parent, self.keep)

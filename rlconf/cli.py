@@ -24,9 +24,12 @@ COMMANDS = (
     "inspect",
     "evaluate",
     "compare",
+    "sample",
+    "report",
     "rewards",
     "doctor",
     "export",
+    "fetch",
 )
 """In the order of `rlconf --help`; `some-name` is `rlconf/commands/some_name.py`."""
 

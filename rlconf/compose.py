@@ -161,6 +161,7 @@ def _from_tree(chosen: Overrides) -> DictConfig:
     for group in tree.LIST_GROUPS:  # an empty list leaves the section out
         if group not in config:
             config[group] = {}
+    config.trainer = trl_fields.fitting(config.trainer)
     return config
 
 

@@ -25,9 +25,11 @@ LOG_WIDTH = 120  # columns of log.txt: it has no terminal to ask
 
 def quiet_libraries() -> None:
     """Keep Hugging Face's bars, and its notices to its own developers, off the terminal."""
+    from datasets import disable_progress_bars
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
+    disable_progress_bars()
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 

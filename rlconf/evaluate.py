@@ -43,6 +43,7 @@ def measure(
     max_new_tokens: int,
     seed: int,
     world: World,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Sample, verify and count. Leaves the model and the global random state as found.
 
@@ -53,8 +54,9 @@ def measure(
         reward: a completion is right where it gives 1 or more.
         settings: split, number of questions and samples, temperature, k of pass@k.
         max_new_tokens: of a completion, where the settings leave it open.
-        seed: of the draws. Another number of processes draws other samples.
+        seed: of the draws, the same however many processes share them.
         world: the process group; all processes must call this.
+        chat_template_kwargs: for the chat template, those of the training.
 
     Returns:
         The same on every process: the settings; under `sampled` and `greedy` (None if not wanted)
@@ -74,8 +76,9 @@ def measure(
             top_p=settings.top_p,
             max_new_tokens=max_new_tokens,
             batch_size=settings.batch_size,
-            seed=seed + world.rank,
+            seed=seed,
             greedy=greedy,
+            chat_template_kwargs=chat_template_kwargs,
         )
         return launch.gather_objects(world, verify(drawn, reward, own))
 
@@ -236,6 +239,7 @@ def evaluate_model(config: Config, task: Task, world: World) -> dict[str, Any]:
         max_new_tokens=longest(config, task),
         seed=config.seed,
         world=world,
+        chat_template_kwargs=config.trainer.get("chat_template_kwargs"),
     )
 
 

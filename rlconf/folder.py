@@ -52,6 +52,11 @@ class RunFolder:
         return self.path / "rollouts"
 
     @property
+    def tokens(self) -> Path:
+        """A folder of Parquet files: the tokens of a few completions per recorded generation."""
+        return self.path / "tokens"
+
+    @property
     def checkpoints(self) -> Path:
         """The trainer's output folder: ``checkpoint-STEP`` folders."""
         return self.path / "checkpoints"
@@ -60,6 +65,11 @@ class RunFolder:
     def plots(self) -> Path:
         """PNG curves."""
         return self.path / "plots"
+
+    @property
+    def report(self) -> Path:
+        """The run on one page, written when it ends."""
+        return self.path / "report.html"
 
     @property
     def log(self) -> Path:

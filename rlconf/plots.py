@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlconf.record import read_metrics
+from rlconf.metrics_file import read_metrics, series
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,27 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: file stem, title, label of the vertical axis, its limits, its curves."""
+    """One picture: file stem, title, label of the vertical axis, its curves, its limits.
+
+    Where a curve has a band, `band` says between what. With `beside`, it is drawn only where that
+    metric was logged too.
+    """
 
     stem: str
     title: str
     axis: str
     lines: tuple[Line, ...]
     limits: tuple[float, float] | None = None
+    band: str = ""
+    beside: str | None = None
+
+    @property
+    def axis_with_band(self) -> str:
+        """The label of the axis, with what the band is."""
+        return f"{self.axis} (mean; band: {self.band})" if self.band else self.axis
 
 
+TOKEN_ACCURACY = "mean_token_accuracy"
 SHARE = (-0.02, 1.02)  # an axis from 0 to 1 whose ends stay visible
 PANELS = (
     Panel("reward", "Reward", "mean reward of a completion", (Line("reward", "reward"),)),
@@ -44,7 +56,7 @@ PANELS = (
     Panel(
         "length",
         "Completion length",
-        "tokens (mean; band: shortest to longest)",
+        "tokens",
         (
             Line(
                 "completions/mean_length",
@@ -53,6 +65,7 @@ PANELS = (
                 "completions/max_length",
             ),
         ),
+        band="shortest to longest",
     ),
     Panel(
         "zero_variance",
@@ -64,7 +77,7 @@ PANELS = (
     Panel(
         "ucas_weight",
         "UCAS: weight of a completion, by sign of its advantage",
-        "weight (mean; band: least to greatest)",
+        "weight",
         tuple(
             Line(
                 f"ucas/weight_{sign}/mean",
@@ -74,6 +87,16 @@ PANELS = (
             )
             for sign, label in (("pos", "advantage > 0"), ("neg", "advantage < 0"))
         ),
+        band="least to greatest",
+    ),
+    # Of supervised training only: a loss of GRPO's says nothing.
+    Panel("loss", "Loss", "nats per token", (Line("loss", "loss"),), beside=TOKEN_ACCURACY),
+    Panel(
+        "token_accuracy",
+        "Tokens of the demonstrations that the model would choose",
+        "share of tokens",
+        (Line(TOKEN_ACCURACY, "tokens"),),
+        SHARE,
     ),
 )
 
@@ -90,7 +113,10 @@ def draw(metrics: Path, folder: Path) -> list[Path]:
     """
     rows = read_metrics(metrics)
     panels = [
-        panel for panel in PANELS if any(series(rows, line.metric)[0] for line in panel.lines)
+        panel
+        for panel in PANELS
+        if any(series(rows, line.metric)[0] for line in panel.lines)
+        and (panel.beside is None or series(rows, panel.beside)[0])
     ]
     if not panels:
         return []
@@ -113,12 +139,6 @@ def draw(metrics: Path, folder: Path) -> list[Path]:
     return written
 
 
-def series(rows: list[dict[str, Any]], metric: str) -> tuple[list[int], list[float]]:
-    """The steps at which a metric has a number, and the numbers."""
-    points = [(row["step"], row[metric]) for row in rows if row.get(metric) is not None]
-    return [step for step, _ in points], [value for _, value in points]
-
-
 def _draw_panel(axes: Any, panel: Panel, rows: list[dict[str, Any]]) -> None:
     """Draw one panel's curves, each with its band where the rows hold both ends of it."""
     for line in panel.lines:
@@ -134,7 +154,7 @@ def _draw_panel(axes: Any, panel: Panel, rows: list[dict[str, Any]]) -> None:
         axes.set_ylim(*panel.limits)
     axes.set_title(panel.title, fontsize=10)
     axes.set_xlabel("optimiser step", fontsize=8)
-    axes.set_ylabel(panel.axis, fontsize=8)
+    axes.set_ylabel(panel.axis_with_band, fontsize=8)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25)
     if len(panel.lines) > 1:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from rewards.errors import ConfigError
 
-__all__ = ["Problem", "nearest", "raise_all"]
+__all__ = ["Problem", "is_installed", "nearest", "raise_all"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ def nearest(name: str, known: Iterable[str], path: str = "") -> str:
     if not near:
         return ""
     return f"; did you mean {path}.{near[0]}?" if path else f"; did you mean {near[0]}?"
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported, without importing it."""
+    return importlib.util.find_spec(package) is not None
 
 
 def raise_all(problems: Sequence[Problem]) -> None:

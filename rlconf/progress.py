@@ -27,7 +27,7 @@ LINES = 10  # plain lines in a run whose output is no terminal
 
 
 class TrainingProgress(TrainerCallback):
-    """Show how far training is, with the latest logged reward and accuracy.
+    """Show how far training is, with the latest reward and accuracy, or loss where there is none.
 
     Args:
         reporter: where to show it; one that does not speak shows nothing.
@@ -70,7 +70,8 @@ class TrainingProgress(TrainerCallback):
         logs = logs or {}
         if "train_runtime" in logs:
             return
-        self._latest.update({name: logs[name] for name in SHOWN if logs.get(name) is not None})
+        names = SHOWN if "reward" in logs else ("loss",)
+        self._latest.update({name: logs[name] for name in names if logs.get(name) is not None})
         self._show(state)
 
     def on_step_end(

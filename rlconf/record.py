@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rlconf.files import flush, storage, write_text
+from rlconf.metrics_file import read_metrics
 from trainers.rollout import Rollout
 
 RESUME = "Make room or make the folder writable, then resume."
@@ -100,12 +101,6 @@ class Metrics(TrainerCallback):
         if args.logging_strategy == "steps" and state.global_step >= state.max_steps:
             control.should_log = True
 
-    def flush(self) -> None:
-        """Put the file on the disk, as a checkpoint of the same steps is about to be."""
-        with storage(self.path, RESUME):
-            if self.path.exists():
-                flush(self.path)
-
 
 def metric_name(logged: str) -> str:
     """The one name of a number, from the trainer's: `eval_reward` is `eval/reward`."""
@@ -122,21 +117,6 @@ def plain(value: Any) -> float | int | None:
     if value is None or not math.isfinite(value):
         return None
     return value if isinstance(value, int) else float(value)
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file, oldest first; a last line cut off by a crash is left out."""
-    rows: list[dict[str, Any]] = []
-    if not path.exists():
-        return rows
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            if number + 1 < len(lines):
-                raise ValueError(f"{path}, line {number + 1}: not JSON: {line[:80]!r}") from None
-    return rows
 
 
 def last_step(path: Path) -> int:
@@ -173,29 +153,13 @@ class RolloutFiles:
         self.every = every
         self.max_chars = max_chars
         self.writes = writes
-        self._not_flushed: list[Path] = []
         if writes:
             folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, rollout: Rollout) -> None:
         """Write one generation batch, if it is one to write."""
-        due = rollout.generation == 1 or rollout.generation % self.every == 0
-        if not (self.writes and due):
-            return
-        path = rollout_path(self.folder, rollout.generation)
-        draft = path.with_name(f".{path.name}")
-        with storage(path, RESUME):
-            pq.write_table(self._table(rollout), draft)
-            os.replace(draft, path)
-        self._not_flushed.append(path)
-
-    def flush(self) -> None:
-        """Put the files written since the last call on the disk."""
-        with storage(self.folder, RESUME):
-            for path in self._not_flushed:
-                if path.exists():  # somebody may have made room by hand
-                    flush(path)
-        self._not_flushed.clear()
+        if self.writes and is_due(rollout.generation, self.every):
+            write_table(self._table(rollout), rollout_path(self.folder, rollout.generation))
 
     def _table(self, rollout: Rollout) -> pa.Table:
         """The batch as a table: generation and step first, then the columns in their order."""
@@ -229,6 +193,19 @@ def data_column(values: list[Any]) -> pa.Array:
     return array.cast(pa.string()) if pa.types.is_null(array.type) else array
 
 
+def is_due(generation: int, every: int) -> bool:
+    """Whether a generation is recorded: the first one, and every one divisible by `every`."""
+    return generation == 1 or generation % every == 0
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file so that a reader finds all of it or nothing."""
+    draft = path.with_name(f".{path.name}")
+    with storage(path, RESUME):
+        pq.write_table(table, draft)
+        os.replace(draft, path)
+
+
 def column(values: list[Any], max_chars: int | None = None) -> pa.Array:
     """An Arrow column of strings or of 64-bit floats (null where there is no finite number).
 
@@ -242,7 +219,12 @@ def column(values: list[Any], max_chars: int | None = None) -> pa.Array:
         value if isinstance(value, str) or value is None else json.dumps(value, ensure_ascii=False)
         for value in values
     ]
-    return pa.array([text if text is None else text[:max_chars] for text in texts], pa.string())
+    return pa.array([text and storable(text[:max_chars]) for text in texts], pa.string())
+
+
+def storable(text: str) -> str:
+    """The text in Unicode proper: half a surrogate pair, which no UTF-8 file can hold, as `?`."""
+    return text.encode(errors="replace").decode()
 
 
 def rollout_path(folder: Path, generation: int) -> Path:
@@ -255,3 +237,23 @@ def cut_back_rollouts(folder: Path, generation: int) -> None:
     for path in folder.glob("*.parquet"):
         if path.stem.isdigit() and int(path.stem) > generation:
             path.unlink()
+
+
+def flush_records(metrics: Path, tables: Iterable[Path], after: int) -> None:
+    """Put on the disk what a checkpoint that is about to be sealed relies on.
+
+    Args:
+        metrics: the metrics file.
+        tables: folders of Parquet files.
+        after: only those of later generations.
+    """
+    found = [metrics] if metrics.exists() else []
+    for folder in tables:
+        found += [
+            path
+            for path in folder.glob("*.parquet")
+            if path.stem.isdigit() and int(path.stem) > after
+        ]
+    for path in found:
+        with storage(path, RESUME):
+            flush(path)

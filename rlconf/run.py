@@ -10,24 +10,32 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlconf import evaluate, evaluations, launch, manifest, plots, topology, trust
-from rlconf.build import Parts, build
-from rlconf.checkpoint import Checkpoints
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.doctor.live import LiveDoctor
+from rlconf.folder import RunFolder
 from rlconf.guards import Beat, finite_guard, watch
 from rlconf.interrupt import Interrupt
 from rlconf.launch import World
+from rlconf.methods import Training, make_training
 from rlconf.progress import TrainingProgress
-from rlconf.record import Metrics, RolloutFiles
+from rlconf.record import Metrics, RolloutFiles, flush_records
+from rlconf.saving import Checkpoints
 from rlconf.schema import Config
 from rlconf.session import Session, add_evaluation, begin, read_evaluation
+from rlconf.token_files import TokenFiles
 from rlconf.tracking import Trackers
 from rlconf.watchdog import Watchdog
-from trainers import OnlineTrainer
 from trainers.resume import is_sharded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transformers import PreTrainedTokenizerBase, Trainer
+
+    from trainers.rollout import Rollout
 
 
 def train(config: Config) -> int:
@@ -75,6 +83,8 @@ def train(config: Config) -> int:
                     manifest.end(session.folder.manifest, status, **facts)
             trackers.close(code)
             session.release()
+        if world.is_first and config.logging.report:
+            _report(session.folder, reporter)
         # A launcher ends all processes as soon as one has failed, and 143 is a failure to it: none
         # may leave while another is still writing.
         launch.wait(world)
@@ -91,33 +101,38 @@ def _train(
 ) -> tuple[int, dict[str, Any]]:
     """Build, evaluate, train, evaluate, save. Returns the exit status and facts on the session."""
     folder = session.folder
-    parts = build(config, output_dir=str(folder.checkpoints))
-    for note in parts.notes:
-        reporter.say(note)
-    if world.is_first:
-        trackers.open(parts.grpo_config)
     doctor = LiveDoctor(config.guard.doctor, reporter.say, folder.metrics)
     metrics = Metrics(folder.metrics, session.generation, listeners=[trackers.log, doctor])
-    rollouts = _rollout_files(config, session, world)
     progress, interrupt = TrainingProgress(reporter), Interrupt()
     checkpoints = Checkpoints(
         config.checkpoint.keep,
         generation=lambda: metrics.generation,
         world=world,
-        records=[metrics.flush, *(files.flush for files in rollouts)],
+        records=lambda after: flush_records(
+            folder.metrics, (folder.rollouts, folder.tokens), after
+        ),
     )
-    trainer = OnlineTrainer(
-        **parts.trainer_kwargs,
-        on_rollout=[metrics.count, trackers.keep, *rollouts],
-        finite=finite_guard(config, folder),
-        phase=watchdog.phase,
+    training = make_training(
+        config,
+        folder.checkpoints,
+        listeners=lambda tokenizer: [
+            metrics.count,
+            trackers.keep,
+            *_rollout_files(config, session, world, tokenizer),
+        ],
         callbacks=[Beat(watchdog), interrupt, checkpoints, metrics, progress],
+        guards={"finite": finite_guard(config, folder), "phase": watchdog.phase},
     )
+    trainer = training.trainer
     _silence(trainer)
     topology.check_running(config, trainer, world)
+    for note in training.notes:
+        reporter.say(note)
+    if world.is_first:
+        trackers.open(trainer.args)
     if config.evaluate.before and session.step == 0:
         with watchdog.phase("evaluation"):
-            _evaluate(config, "before", trainer, parts, session, world, reporter)
+            _evaluate(config, "before", training, session, world, reporter)
     began = time.monotonic()
     try:
         with interrupt, watchdog.phase("step"):
@@ -126,7 +141,7 @@ def _train(
         progress.close()
     facts = {
         "step": trainer.state.global_step,
-        "generation": trainer.generation,
+        "generation": metrics.generation,
         "training_seconds": round(time.monotonic() - began, 3),
         "totals": metrics.summary,
     }
@@ -136,7 +151,7 @@ def _train(
                 trainer.save_model(str(folder.model))
         if config.evaluate.after:
             with watchdog.phase("evaluation"):
-                _evaluate(config, "after", trainer, parts, session, world, reporter)
+                _evaluate(config, "after", training, session, world, reporter)
     watchdog.restart()
     if world.is_first:
         trackers.totals(metrics.summary, read_evaluation(folder))
@@ -144,21 +159,23 @@ def _train(
     return interrupt.exit_code, facts
 
 
-def _rollout_files(config: Config, session: Session, world: World) -> list[RolloutFiles]:
-    """The recorder of rollouts, if one is wanted."""
-    if not config.logging.rollouts:
+def _rollout_files(
+    config: Config, session: Session, world: World, tokenizer: PreTrainedTokenizerBase
+) -> list[Callable[[Rollout], None]]:
+    """The recorders of rollouts and of tokens, where they are wanted."""
+    logging, folder = config.logging, session.folder
+    if not logging.rollouts:
         return []
-    return [
-        RolloutFiles(
-            session.folder.rollouts,
-            every=config.logging.every,
-            max_chars=config.logging.max_completion_chars,
-            writes=world.is_first,
-        )
+    every, writes = logging.every, world.is_first
+    recorders: list[Callable[[Rollout], None]] = [
+        RolloutFiles(folder.rollouts, every, logging.max_completion_chars, writes)
     ]
+    if logging.token_samples:
+        recorders.append(TokenFiles(folder.tokens, tokenizer, logging.token_samples, every, writes))
+    return recorders
 
 
-def _silence(trainer: OnlineTrainer) -> None:
+def _silence(trainer: Trainer) -> None:
     """Take away Hugging Face's own bar and printer: the run has its own."""
     from transformers import PrinterCallback, ProgressCallback
 
@@ -166,7 +183,7 @@ def _silence(trainer: OnlineTrainer) -> None:
         trainer.remove_callback(callback)
 
 
-def _advance(trainer: OnlineTrainer, session: Session) -> None:
+def _advance(trainer: Trainer, session: Session) -> None:
     """Train from the checkpoint, if there is one, to the end.
 
     A run that was stopped after its last step has nothing left to train, but the base class would
@@ -176,7 +193,7 @@ def _advance(trainer: OnlineTrainer, session: Session) -> None:
         trainer.train()
     elif 0 < trainer.args.max_steps <= session.step:
         trainer._load_from_checkpoint(str(session.checkpoint))
-        trainer.state.global_step, trainer.generation = session.step, session.generation
+        trainer.state.global_step = session.step
     else:
         trainer.train(resume_from_checkpoint=str(session.checkpoint))
 
@@ -184,13 +201,13 @@ def _advance(trainer: OnlineTrainer, session: Session) -> None:
 def _evaluate(
     config: Config,
     name: str,
-    trainer: OnlineTrainer,
-    parts: Parts,
+    training: Training,
     session: Session,
     world: World,
     reporter: Reporter,
 ) -> None:
     """Evaluate the policy as it is now and add the result to ``evaluation.json``."""
+    trainer = training.trainer
     if is_sharded(trainer):
         reporter.say(
             f"the model is sharded over the processes, so it is not evaluated {name} training: "
@@ -199,13 +216,14 @@ def _evaluate(
         return
     result = evaluate.measure(
         trainer.accelerator.unwrap_model(trainer.model),
-        parts.tokenizer,
-        parts.task,
-        parts.accuracy_reward,
+        training.tokenizer,
+        training.task,
+        training.accuracy_reward,
         config.evaluate,
-        max_new_tokens=trainer.args.max_completion_length,
+        max_new_tokens=training.max_new_tokens,
         seed=config.seed,
         world=world,
+        chat_template_kwargs=config.trainer.get("chat_template_kwargs"),
     )
     if world.is_first:
         final = str(session.folder.model) if config.checkpoint.final_model else None
@@ -213,6 +231,19 @@ def _evaluate(
         source = evaluations.provenance(config, str(session.folder.path), model)
         add_evaluation(session.folder, name, {**source, **result})
         reporter.say(f"{name} training: {evaluate.sentence(result)}")
+
+
+def _report(folder: RunFolder, reporter: Reporter) -> None:
+    """Write the report. The run is over and well: nothing that happens here may spoil it."""
+    try:
+        from rlconf.report import write_report
+
+        reporter.say(f"report: {write_report([folder.path], folder.report)}")
+    except Exception as error:
+        reporter.say(
+            f"the report could not be written ({type(error).__name__}: {error}). "
+            f"To try again: rlconf report {folder.path}"
+        )
 
 
 def _show(

@@ -17,6 +17,7 @@ from typing import Any, Literal
 __all__ = [
     "CheckpointSection",
     "Config",
+    "DemonstrationsSection",
     "EvaluateSection",
     "GuardSection",
     "LaunchSection",
@@ -24,6 +25,7 @@ __all__ = [
     "ModelSection",
     "PeftSection",
     "RunSection",
+    "SamplingSection",
     "TrackingSection",
     "to_dict",
 ]
@@ -46,25 +48,28 @@ class RunSection:
 
 @dataclass
 class ModelSection:
-    """The policy: a tiny model built on the spot, or a path or hub id.
+    """The policy: a tiny model built on the spot, one that was fetched, or a path or hub id.
 
     Attributes:
-        name: "tiny", or null for `path`.
-        path: a local folder or a hub id.
+        name: "tiny", "smollm2", or null for `path`.
+        path: a local folder, a GGUF file or a hub id.
         revision: branch, tag or commit of a hub id.
         dtype: of the weights; "auto" takes what the checkpoint was saved in.
         attn_implementation: passed to transformers; null leaves the choice to it.
+        chat_template: a Jinja file, instead of the template that comes with the tokenizer.
         trust_remote_code: run Python that comes with the checkpoint.
         max_prompt_tokens: longer prompts are left out of the training split. Null: none is.
-        cache_dir: where tiny models are kept. Null: `$RLCONF_CACHE`, else the user's cache folder.
+        cache_dir: where models made or fetched here are kept. Null: `$RLCONF_CACHE`, else the
+            user's cache folder.
         tiny: settings of the tiny model and its warm start (`trainers.models.tiny.TinySettings`).
     """
 
-    name: Literal["tiny"] | None = "tiny"
+    name: Literal["tiny", "smollm2"] | None = "tiny"
     path: str | None = None
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     attn_implementation: str | None = None
+    chat_template: str | None = None
     trust_remote_code: bool = False
     max_prompt_tokens: int | None = None
     cache_dir: str | None = None
@@ -80,12 +85,18 @@ class PeftSection:
         alpha: LoRA's scale; the update is multiplied by alpha / r.
         dropout: in the adapter, in [0, 1).
         target_modules: names of the layers that get an adapter, or "all-linear".
+        quantize: the 4-bit format of the weights below the adapter (QLoRA); null leaves them whole.
+        double_quantize: quantise the scales of the 4-bit blocks as well.
+        compute_dtype: what 4-bit weights are multiplied in.
     """
 
     r: int = 16
     alpha: int = 32
     dropout: float = 0.0
     target_modules: str | list[str] = "all-linear"
+    quantize: Literal["nf4", "fp4"] | None = None
+    double_quantize: bool = True
+    compute_dtype: Literal["float32", "bfloat16"] = "bfloat16"
 
 
 @dataclass
@@ -164,19 +175,71 @@ class EvaluateSection:
 
 
 @dataclass
+class SamplingSection:
+    """Solutions drawn outside training: `rlconf sample`.
+
+    Attributes:
+        engine: what generates: transformers, or vLLM on a GPU.
+        n: solutions of each question.
+        temperature: of sampling.
+        top_p: of sampling, in (0, 1].
+        max_new_tokens: of a solution. Null: the training run's limit.
+        batch_size: solutions generated together on one device, and about as many as are written
+            at a time.
+        split: of the task.
+        limit: questions used, the first of the split. Null: all.
+        path: the Parquet file. Null: `solutions/NAME.parquet`.
+    """
+
+    engine: Literal["hf", "vllm"] = "hf"
+    n: int = 8
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int | None = None
+    batch_size: int = 64
+    split: Literal["train", "dev", "test"] = "train"
+    limit: int | None = None
+    path: str | None = None
+
+
+@dataclass
+class DemonstrationsSection:
+    """What `trainer=sft` learns from: the task's own rows, or solutions that were sampled.
+
+    Attributes:
+        path: a Parquet file of `rlconf sample`, of which right and finished solutions are taken.
+            Null: the task's training rows.
+        column: column of the rows that holds the demonstration. Null: `demonstration` or
+            `solution` if the rows have one, else the gold answer in `template`.
+        template: how a gold answer is written out; {answer} stands for it.
+        max_per_question: different solutions of one question that are taken. Null: all.
+    """
+
+    path: str | None = None
+    column: str | None = None
+    template: str = "{answer}"
+    max_per_question: int | None = None
+
+
+@dataclass
 class LoggingSection:
     """What the run folder records.
 
     Attributes:
         rollouts: write every completion with its rewards to `rollouts/*.parquet`.
         every: record each n-th generation batch.
+        token_samples: completions of a recorded generation whose tokens are written to
+            `tokens/*.parquet`, with certainty and advantage. 0: none.
         plots: draw `plots/*.png` at the end.
+        report: write `report.html` at the end.
         max_completion_chars: cut recorded texts. Null: whole.
     """
 
     rollouts: bool = True
     every: int = 1
+    token_samples: int = 8
     plots: bool = True
+    report: bool = True
     max_completion_chars: int | None = None
 
 
@@ -263,6 +326,8 @@ class Config:
     launch: LaunchSection = field(default_factory=LaunchSection)
     tracking: TrackingSection = field(default_factory=TrackingSection)
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
+    sampling: SamplingSection = field(default_factory=SamplingSection)
+    demonstrations: DemonstrationsSection = field(default_factory=DemonstrationsSection)
     logging: LoggingSection = field(default_factory=LoggingSection)
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
     guard: GuardSection = field(default_factory=GuardSection)

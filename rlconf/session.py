@@ -147,6 +147,7 @@ def _cut_back(choice: Choice, step: int, generation: int) -> None:
         record.cut_back_metrics(source.metrics, folder.metrics, step)
     if choice.resumed:
         record.cut_back_rollouts(folder.rollouts, generation)
+        record.cut_back_rollouts(folder.tokens, generation)
         checkpoint.discard_after(folder.checkpoints, step)
 
 

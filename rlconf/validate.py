@@ -22,7 +22,7 @@ from rlconf.overrides import plain, show
 from rlconf.plugins import settings_defaults
 from rlconf.problems import raise_all
 from rlconf.schema import Config, to_dict
-from rlconf.trl_fields import defaults, effective
+from rlconf.trl_fields import defaults, effective, method_of
 
 if TYPE_CHECKING:
     from data.tasks import Row, Task
@@ -42,6 +42,8 @@ def report(config: Config) -> str:
     Raises:
         ConfigError: the task and the rewards or the batch do not fit.
     """
+    if method_of(config.trainer) == "sft":
+        return _supervised(config)
     args = effective(config.trainer)
     batch, problems = arithmetic.plan(args, ranks(config))
     raise_all(problems)
@@ -59,11 +61,43 @@ def report(config: Config) -> str:
     return "\n\n".join(_block(title, lines) for title, lines in blocks.items())
 
 
+def _supervised(config: Config) -> str:
+    """The same for supervised training: no groups, no rollouts, no rewards to learn from."""
+    args = effective(config.trainer)
+    examples = args.per_device_train_batch_size * args.gradient_accumulation_steps * ranks(config)
+    name, path = config.task["name"], config.demonstrations.path
+    told = [f"{name}: asked before and after training"]
+    if path is not None:
+        source = f"the right solutions of {path}"
+    elif _is_remote(config):
+        source = f"the training rows of {config.task.get('path')}"
+    else:
+        task = build_task(config)
+        source = f"{len(task.train)} training rows of {name}"
+        told = [f"{name}: {len(task.test)} test; {task.rewards[0]} says what is right"]
+    steps = f"{args.num_train_epochs:g} epochs"
+    if args.max_steps > 0:
+        steps = _many(int(args.max_steps), "optimiser step")
+    blocks = {
+        "task": told,
+        "demonstrations": [source],
+        "batch": [
+            f"{examples} examples an optimiser step = micro-batch "
+            f"{args.per_device_train_batch_size} x {_many(ranks(config), 'rank')} x "
+            f"{args.gradient_accumulation_steps} accumulated",
+            steps,
+        ],
+        "differences from TRL's defaults": _trainer_differences(config.trainer),
+        "differences from rlconf's defaults": differences(config),
+    }
+    return "\n\n".join(_block(title, lines) for title, lines in blocks.items())
+
+
 def _task(config: Config, batch: arithmetic.Batch) -> tuple[int | None, list[str]]:
     """Rows of the training split, if they are at hand, and what to say about them."""
     name = config.task["name"]
-    path = str(config.task.get("path"))
-    if name in _FILE_TASKS and is_hub_id(path):
+    if _is_remote(config):
+        path = config.task["path"]
         return None, [f"{name}: {path}; rows and columns are checked when training starts"]
     task = build_task(config)
     weights = reward_weights(config, task)
@@ -79,11 +113,22 @@ def _task(config: Config, batch: arithmetic.Batch) -> tuple[int | None, list[str
     return len(rows), [*lines, prompts, *dropped, *task.notes]
 
 
+def _is_remote(config: Config) -> bool:
+    """Whether the task's questions would have to be downloaded."""
+    return config.task["name"] in _FILE_TASKS and is_hub_id(str(config.task.get("path")))
+
+
 def _prompts(config: Config, task: Task) -> tuple[list[Row], str, list[str]]:
     """The training rows within the limits, their lengths if the tokenizer is at hand, and notes."""
-    path = config.model.path
-    if path is not None and not Path(path).expanduser().is_dir():
-        told = f"prompts: counted when training starts, by the tokenizer of {path}"
+    model = config.model
+    here = model.path is None or Path(model.path).expanduser().is_dir()
+    if model.name == "smollm2":
+        from trainers.models import smollm2
+
+        here = smollm2.missing(model.cache_dir) is None
+    if not here:
+        whose = model.path or model.name
+        told = f"prompts: counted when training starts, by the tokenizer of {whose}"
         return task.train, told, []
     tokenizer = build_tokenizer(config, task)
     rows, notes = short_enough(task.train, tokenizer, config)
@@ -187,7 +232,7 @@ def _as_list(value: Any) -> Any:
 
 def _trainer_differences(trainer: Mapping[str, Any]) -> list[str]:
     """The same for TRL's settings, against TRL's own defaults."""
-    base = defaults()
+    base = defaults(method_of(trainer))
     return [
         f"trainer.{name} = {show(value)} (TRL: {show(base[name])})"
         for name, value in sorted(trainer.items())

@@ -22,6 +22,7 @@ Read:
         the base class has reset them at the start of training
     trl.trainer.utils: add_fused_lm_head (which patches `forward` of the innermost causal LM),
         FusedCausalLMOutput, maybe_gather_lm_head_ctx, RepeatSampler
+    trl.chat_template_utils: is_chat_template_prefix_preserving(processing_class) -> bool
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Any
 
 from peft import PeftModel
 from torch import nn
+from trl.chat_template_utils import is_chat_template_prefix_preserving
 from trl.trainer.utils import FusedCausalLMOutput, RepeatSampler, maybe_gather_lm_head_ctx
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "RepeatSampler",
     "causal_lm",
     "head_scaling",
+    "is_chat_template_prefix_preserving",
     "maybe_gather_lm_head_ctx",
     "policy_is_active",
 ]

@@ -25,7 +25,7 @@ from trainers._trl import IMAGE_KEYS, policy_is_active
 from trainers.comm import AcceleratorComm
 from trainers.compatibility import conflicts
 from trainers.finite import FiniteGuard
-from trainers.rollout import Rollout
+from trainers.rollout import Rollout, RolloutTokens
 from trainers.sampler import ResumableRepeatSampler
 from trainers.shapers.base import Shaper, ShaperBatch
 from trainers.signals import SignalRecorder, Signals, evaluating
@@ -189,7 +189,7 @@ class OnlineTrainer(GRPOTrainer):
         for name, value in batch.metrics.items():
             self._metrics["train"][name].append(value)
         if self.on_rollout:
-            rollout = self._rollout(batch, signals, inputs)
+            rollout = self._rollout(batch, signals, inputs, output)
             for listener in self.on_rollout:
                 listener(rollout)
         return output
@@ -228,7 +228,11 @@ class OnlineTrainer(GRPOTrainer):
         return recorder.take(length)
 
     def _rollout(
-        self, batch: ShaperBatch, signals: Signals | None, inputs: list[dict[str, Any]]
+        self,
+        batch: ShaperBatch,
+        signals: Signals | None,
+        inputs: list[dict[str, Any]],
+        output: dict[str, Any],
     ) -> Rollout:
         # TRL has just gathered the texts, rewards and extras of this batch for its own table.
         size = self.args.generation_batch_size
@@ -252,7 +256,17 @@ class OnlineTrainer(GRPOTrainer):
         columns |= dict(zip(local, gathered.t().tolist(), strict=True))
         columns["length"] = [int(length) for length in columns["length"]]
         data = {name: gather_object([row[name] for row in inputs]) for name in self.rollout_data}
-        return Rollout(self.generation, self.state.global_step, columns, data=data)
+        known = output.get("old_per_token_logps", output.get("sampling_per_token_logps"))
+        tokens = RolloutTokens(
+            first=self.accelerator.process_index * len(batch.mask),
+            completion_ids=batch.completion_ids,
+            present=output["completion_mask"].bool(),
+            mask=batch.mask,
+            advantages=batch.advantages,
+            certainty=None if signals is None else signals.certainty,
+            log_prob=known if signals is None else signals.log_prob,
+        )
+        return Rollout(self.generation, self.state.global_step, columns, data, tokens)
 
     def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train, from a checkpoint if one is given; see `transformers.Trainer.train`.

@@ -41,11 +41,13 @@ class Signals:
         chosen_logit: (B, T), raw logit of the sampled token (after the head's own scale and soft
             cap, before temperature).
         vocab_size: V, the rows of the output matrix.
+        log_prob: (B, T), log-probability of the sampled token at the sampling temperature.
     """
 
     certainty: Tensor
     chosen_logit: Tensor
     vocab_size: int
+    log_prob: Tensor
 
 
 class SignalRecorder:
@@ -61,7 +63,7 @@ class SignalRecorder:
         self._temperature = temperature
         self._certainty_temperature = certainty_temperature
         self._mode: str | None = None
-        self._chunks: list[tuple[Tensor, Tensor]] = []
+        self._chunks: list[HeadSignals] = []
         self._vocab_size = 0
         self._wrap(causal_lm(model))
 
@@ -90,11 +92,11 @@ class SignalRecorder:
 
     def take(self, completion_length: int) -> Signals:
         """The signals of the last T positions of the recorded forwards, rows in their order."""
-        certainty, chosen = (
+        certainty, chosen, log_prob = (
             torch.cat(parts)[:, -completion_length:] for parts in zip(*self._chunks, strict=True)
         )
         self.clear()
-        return Signals(certainty, chosen, self._vocab_size)
+        return Signals(certainty, chosen, self._vocab_size, log_prob)
 
     def _wrap(self, model: nn.Module) -> None:
         fused_forward = model.forward
@@ -152,8 +154,7 @@ class SignalRecorder:
         def spread(values: Tensor, fill: float) -> Tensor:
             return values.new_full(mask.shape, fill).masked_scatter(mask, values)
 
-        nan = float("nan")
-        self._chunks.append((spread(signals.certainty, nan), spread(signals.chosen_logit, nan)))
+        self._chunks.append(HeadSignals(*(spread(values, float("nan")) for values in signals)))
         return spread(signals.log_prob, 0.0)
 
 

@@ -28,7 +28,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from rlconf import checkpoint, cli
 from rlconf.folder import RunFolder
-from rlconf.record import read_metrics
+from rlconf.metrics_file import read_metrics
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -159,7 +159,7 @@ def differences(killed: RunFolder, whole: RunFolder, finished: bool) -> list[str
     sealed = [p for p in checkpoint.all_in(killed.checkpoints) if checkpoint.fault(p) is None]
     tensors = [file for path in sealed for file in path.rglob("*.safetensors")]
     tensors += killed.model.glob("*.safetensors") if finished else []
-    tables = list(killed.rollouts.glob("*.parquet"))
+    tables = list(killed.path.rglob("*.parquet"))  # rollouts and tokens
     for same, files in ((same_tensors, tensors), (same_rows, tables)):
         for file in sorted(files):
             other = whole.path / file.relative_to(killed.path)

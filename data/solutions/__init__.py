@@ -1,5 +1,6 @@
 """Solutions sampled outside training: draw, verify, measure, compare and keep them."""
 
+from data.solutions.collect import sample_to_file
 from data.solutions.paired import Difference, Outcome, differences, outcomes, shared
 from data.solutions.sample import sample
 from data.solutions.solution import Solution
@@ -18,6 +19,7 @@ __all__ = [
     "pass_at_k",
     "read_solutions",
     "sample",
+    "sample_to_file",
     "shared",
     "summary",
     "verify",

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import (
     GenerationConfig,
-    LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from data.prompts import prompt_ids
+from data.solutions.draw import Draw, uniforms
 from data.solutions.solution import Solution
 from data.tasks import Row
 
@@ -33,9 +33,14 @@ def sample(
     seed: int = 0,
     greedy: bool = False,
     top_p: float = 1.0,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Solution]:
     """Sample `samples` solutions of each row.
+
+    Each solution is drawn with random numbers of its own, made from `seed`, the row's id and its
+    index: which questions share a batch or a process has no part in it, but for the rounding of
+    the logits, which may turn a draw that falls on an edge.
 
     The sampling defaults that come with a model (Qwen's `top_k=20` and repetition penalty, say)
     are not applied: what is measured is what is written here. The model's mode, its generation
@@ -49,83 +54,70 @@ def sample(
         samples: Solutions per row.
         temperature: Above 0.
         max_new_tokens: Most tokens of a completion, end of sequence included.
-        batch_size: Completions per call of `generate`. Another size draws other samples.
+        batch_size: Completions per call of `generate`.
         seed: Of the draws.
         greedy: Take the likeliest token each time; needs `samples=1` and ignores the temperature.
         top_p: Draw among the likeliest tokens that make up this probability, 0 < top_p <= 1.
+        chat_template_kwargs: For the chat template, such as `enable_thinking`.
         progress: Called as `progress(done, total)` after each batch, in completions.
 
     Returns:
-        len(rows) * samples solutions, those of a row together, in the order of the rows.
+        len(rows) * samples solutions, those of a row together, in the order of the rows. A row that
+        occurs again goes on with the numbers of its question.
 
     Raises:
         ValueError: If an argument is out of range, or a row's prompt is empty.
     """
     _check(samples, temperature, max_new_tokens, batch_size, greedy, top_p)
-    prompts = [_prompt_ids(tokenizer, row) for row in rows]
-    jobs = [(row, index) for row in range(len(rows)) for index in range(samples)]
+    prompts = [row_prompt_ids(tokenizer, row, chat_template_kwargs) for row in rows]
+    jobs = numbered(rows, samples)
     # Prompts of like length share a batch; the longest go first, so memory runs out early if ever.
     order = sorted(range(len(jobs)), key=lambda job: -len(prompts[jobs[job][0]]))
-    ends = _end_tokens(model, tokenizer)
-    drawing = {"temperature": temperature, "top_p": top_p, "top_k": 0}
+    ends = end_tokens(model.generation_config, tokenizer)
     config = GenerationConfig(
         max_new_tokens=max_new_tokens,
         eos_token_id=ends or None,
         pad_token_id=tokenizer.pad_token_id,
-        do_sample=not greedy,
-        **({} if greedy else drawing),
+        do_sample=False,  # `Draw` draws
     )
     found: dict[int, Solution] = {}
-    with _left_as_found(model, config, seed), torch.no_grad():
+    with _left_as_found(model, config), torch.no_grad():
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            drawn = _generate(model, config, [prompts[jobs[job][0]] for job in batch], ends)
+            draw = Draw()
+            if not greedy:
+                names = [(str(rows[jobs[job][0]]["id"]), jobs[job][1]) for job in batch]
+                numbers = [uniforms(seed, *name, max_new_tokens) for name in names]
+                draw = Draw(torch.stack(numbers).to(model.device), temperature, top_p)
+            asked = [prompts[jobs[job][0]] for job in batch]
+            drawn = _generate(model, config, asked, ends, draw)
             for job, (ids, log_probs, entropy) in zip(batch, drawn, strict=True):
                 row, index = jobs[job]
-                found[job] = Solution(
-                    question_id=str(rows[row]["id"]),
-                    index=index,
-                    prompt_ids=prompts[row],
-                    completion_ids=ids,
-                    text=tokenizer.decode(ids, skip_special_tokens=True),
-                    finish="stop" if ids[-1] in ends else "length",
-                    log_probs=log_probs,
-                    entropy=entropy,
-                    gold=None if rows[row].get("answer") is None else str(rows[row]["answer"]),
-                    level=rows[row].get("level"),
+                found[job] = make_solution(
+                    tokenizer, rows[row], index, prompts[row], ids, ends, log_probs, entropy
                 )
             if progress is not None:
                 progress(len(found), len(jobs))
     return [found[job] for job in range(len(jobs))]
 
 
-class _Recorder(LogitsProcessor):  # type: ignore[misc]  # transformers is not type-checked here
-    """Keeps each token's log-probability and entropy while `generate` runs.
-
-    `generate` can return all logits, but that is (T, B, V) numbers; this holds (B, V). It runs
-    before the temperature is applied, and learns which token was drawn only at the next call.
-    """
-
-    def __init__(self) -> None:
-        self.log_probs: list[Tensor] = []
-        self.entropy: list[Tensor] = []
-        self._pending: Tensor | None = None
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        self.settle(input_ids[:, -1])
-        self._pending = scores.float().log_softmax(dim=-1)
-        # entr(p) is 0 at p = 0, where p * log p would be NaN.
-        self.entropy.append(torch.special.entr(self._pending.exp()).sum(dim=-1))
-        return scores
-
-    def settle(self, tokens: Tensor) -> None:
-        """Look up `tokens` (B,), drawn from the distribution of the last call, if there was one."""
-        if self._pending is not None:
-            self.log_probs.append(self._pending.gather(-1, tokens[:, None])[:, 0])
+def numbered(rows: Sequence[Row], samples: int) -> list[tuple[int, int]]:
+    """(row, index) of every solution; a question that occurs again goes on counting."""
+    seen: Counter[str] = Counter()
+    jobs = []
+    for row, question in enumerate(rows):
+        first = seen[str(question["id"])]
+        jobs += [(row, first + index) for index in range(samples)]
+        seen[str(question["id"])] += samples
+    return jobs
 
 
 def _generate(
-    model: PreTrainedModel, config: GenerationConfig, prompts: list[list[int]], ends: list[int]
+    model: PreTrainedModel,
+    config: GenerationConfig,
+    prompts: list[list[int]],
+    ends: list[int],
+    draw: Draw,
 ) -> list[tuple[list[int], list[float], list[float]]]:
     """Draw one completion per prompt, cut after the first of `ends`: ids, log-probs, entropies."""
     width = max(map(len, prompts))
@@ -134,16 +126,14 @@ def _generate(
     for row, prompt in enumerate(prompts):
         input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
         mask[row, width - len(prompt) :] = 1
-    recorder = _Recorder()
     sequences = model.generate(
         input_ids=input_ids.to(model.device),
         attention_mask=mask.to(model.device),
         generation_config=config,
-        logits_processor=LogitsProcessorList([recorder]),
+        logits_processor=LogitsProcessorList([draw]),
     )
-    recorder.settle(sequences[:, -1])
-    log_probs = torch.stack(recorder.log_probs, dim=1).tolist()
-    entropy = torch.stack(recorder.entropy, dim=1).tolist()
+    log_probs = torch.stack(draw.log_probs, dim=1).tolist()
+    entropy = torch.stack(draw.entropy, dim=1).tolist()
     drawn = []
     for row, ids in enumerate(sequences[:, width:].tolist()):
         length = next((at + 1 for at, token in enumerate(ids) if token in ends), len(ids))
@@ -151,8 +141,17 @@ def _generate(
     return drawn
 
 
-def _prompt_ids(tokenizer: PreTrainedTokenizerBase, row: Row) -> list[int]:
-    (ids,) = prompt_ids(tokenizer, [row["prompt"]])
+def row_prompt_ids(
+    tokenizer: PreTrainedTokenizerBase,
+    row: Row,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+) -> list[int]:
+    """The prompt of a row as tokens.
+
+    Raises:
+        ValueError: If there is no token.
+    """
+    (ids,) = prompt_ids(tokenizer, [row["prompt"]], chat_template_kwargs)
     if not ids:
         raise ValueError(
             f"row {row['id']!r}: its prompt {row['prompt']!r} has no tokens; expected text"
@@ -160,28 +159,50 @@ def _prompt_ids(tokenizer: PreTrainedTokenizerBase, row: Row) -> list[int]:
     return ids
 
 
-def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def end_tokens(config: GenerationConfig, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Every token that ends a completion: the tokenizer's, and those the model was trained with."""
-    own = model.generation_config.eos_token_id
+    own = config.eos_token_id
     own = [] if own is None else [own] if isinstance(own, int) else list(own)
     return sorted({*own, tokenizer.eos_token_id} - {None})
 
 
+def make_solution(
+    tokenizer: PreTrainedTokenizerBase,
+    row: Row,
+    index: int,
+    prompt: list[int],
+    completion: list[int],
+    ends: Sequence[int],
+    log_probs: list[float],
+    entropy: list[float],
+) -> Solution:
+    """The record of one completion, cut after its end-of-sequence token."""
+    return Solution(
+        question_id=str(row["id"]),
+        index=index,
+        prompt_ids=prompt,
+        completion_ids=completion,
+        text=tokenizer.decode(completion, skip_special_tokens=True),
+        finish="stop" if completion[-1] in ends else "length",
+        log_probs=log_probs,
+        entropy=entropy,
+        gold=None if row.get("answer") is None else str(row["answer"]),
+        level=row.get("level"),
+    )
+
+
 @contextmanager
-def _left_as_found(model: PreTrainedModel, config: GenerationConfig, seed: int) -> Iterator[None]:
-    """Run with evaluation mode, a neutral generation config and an own random state."""
+def _left_as_found(model: PreTrainedModel, config: GenerationConfig) -> Iterator[None]:
+    """Run with evaluation mode and a neutral generation config."""
     was_training, defaults = model.training, model.generation_config
-    devices: list[Any] = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        model.eval()
-        # `generate` fills whatever a config leaves open from the model's own defaults.
-        model.generation_config = config
-        try:
-            yield
-        finally:
-            model.generation_config = defaults
-            model.train(was_training)
+    model.eval()
+    # `generate` fills whatever a config leaves open from the model's own defaults.
+    model.generation_config = config
+    try:
+        yield
+    finally:
+        model.generation_config = defaults
+        model.train(was_training)
 
 
 def _check(

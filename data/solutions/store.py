@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,17 +36,32 @@ SCHEMA = pa.schema(
 
 def write_solutions(path: str | Path, solutions: Iterable[Solution]) -> None:
     """Write a Parquet file with `SCHEMA`, whole or not at all; a file of that name is replaced."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     rows = [asdict(solution) for solution in solutions]
     for row in rows:
         row["confidence"] = list(row["confidence"].items())
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    with whole_or_not_at_all(path) as draft:
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), draft)
+
+
+def join_solutions(path: str | Path, parts: Iterable[str | Path]) -> None:
+    """Write the files `parts`, one after the other, as one; a part at a time is in memory."""
+    with whole_or_not_at_all(path) as draft, pq.ParquetWriter(draft, SCHEMA) as writer:
+        for part in parts:
+            with pq.ParquetFile(part) as file:
+                writer.write_table(file.read(columns=SCHEMA.names).cast(SCHEMA))
+
+
+@contextmanager
+def whole_or_not_at_all(path: str | Path) -> Iterator[Path]:
+    """Give the name of a draft beside `path`, which takes its place once it is written."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.writing")
     try:
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary)
-        temporary.replace(path)
+        yield draft
+        draft.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
 
 
 def read_solutions(path: str | Path) -> list[Solution]:

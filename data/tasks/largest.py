@@ -18,13 +18,17 @@ from data.tasks.splits import draw_splits
 NUMBERS = {1: [str(n) for n in range(10)], 2: [str(n) for n in range(10, 100)]}
 """The numbers to choose from, by their count of digits."""
 
+_ID = "largest-"
+
 
 @dataclass(frozen=True)
 class LargestSettings:
-    """Settings of `task=largest`.
+    r"""Settings of `task=largest`.
 
     Attributes:
         digits: Digits of each number, 1 or 2.
+        template: The prompt, with {numbers} in it. A model that can read wants to be told more than
+            a tiny one: "max(31,70,12)=70\nmax({numbers})=".
         levels: Lengths of the list, each from 2 to 10.
         train_size: Training rows; small levels repeat their questions.
         dev_size: Rows for evaluation during training.
@@ -32,6 +36,7 @@ class LargestSettings:
     """
 
     digits: int = 1
+    template: str = "{numbers}>"
     levels: list[int] = field(default_factory=lambda: [2, 3, 4, 5])
     train_size: int = 8192
     dev_size: int = 256
@@ -41,6 +46,8 @@ class LargestSettings:
         """Check ranges."""
         if self.digits not in NUMBERS:
             raise ValueError(f"digits={self.digits}: expected 1 or 2")
+        if "{numbers}" not in self.template:
+            raise ValueError(f"template={self.template!r}: expected {{numbers}} somewhere in it")
         check_levels(self.levels, low=2, high=10)
         check_sizes(self.train_size, self.dev_size, self.test_size)
 
@@ -55,10 +62,10 @@ def build(settings: LargestSettings, seed: int) -> Task:
         # Numbers of equal length sort as text, so the largest text is the largest number.
         listed = ",".join(chosen)
         return {
-            "prompt": f"{listed}>",
+            "prompt": settings.template.replace("{numbers}", listed),
             "answer": max(chosen),
             "level": level,
-            "id": f"largest-{listed}",
+            "id": f"{_ID}{listed}",
         }
 
     train, dev, test = draw_splits(
@@ -76,12 +83,12 @@ def build(settings: LargestSettings, seed: int) -> Task:
         test=test,
         rewards=("exact",),
         max_completion_tokens=settings.digits + 1,
-        alphabet="0123456789,>",
+        alphabet="".join(dict.fromkeys(f"0123456789,{settings.template.replace('{numbers}', '')}")),
         demonstrate=demonstrate,
     )
 
 
 def demonstrate(row: Row, rng: Random) -> str:
     """Copy a random number of the list: right once in `level` times, by luck."""
-    numbers: list[str] = row["prompt"].removesuffix(">").split(",")
+    numbers: list[str] = row["id"].removeprefix(_ID).split(",")
     return rng.choice(numbers)

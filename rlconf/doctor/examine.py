@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from rewards.errors import ConfigError
 from rlconf.doctor import rules_policy, rules_rewards, rules_rollouts
 from rlconf.doctor.finding import NOT_FINITE, Finding, Series
 from rlconf.doctor.rules_rollouts import Sample
+from rlconf.metrics_file import read_lines
 
 __all__ = ["RULES", "Examination", "examine", "look_at", "names", "read_rows", "read_samples"]
 
@@ -106,18 +106,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises:
         ConfigError: another line is damaged.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            row["step"]
-        except (ValueError, TypeError, KeyError) as error:
-            if number < len(lines):
-                text = f"{path}, line {number}: expected a JSON object with a step: {line[:80]!r}"
-                raise ConfigError(text) from error
-        else:
-            rows.append(row)
+    rows, bad = read_lines(path)
+    bad += [(number, str(row)) for number, row in enumerate(rows, start=1) if "step" not in row]
+    for number, line in bad:
+        raise ConfigError(f"{path}, line {number}: expected JSON with a step: {line[:80]!r}")
     return rows
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import shlex
 import signal
@@ -14,7 +12,6 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from rewards.errors import RlconfError
 from rlconf import manifest
 from rlconf.console import Reporter
 from rlconf.folder import RunFolder, claim
@@ -158,15 +155,13 @@ def _finish(results: list[Result], folder: Path, reporter: Reporter) -> None:
 
 
 def _report(runs: list[Path], path: Path, reporter: Reporter) -> None:
-    """One report on all runs, if this rlconf has them."""
-    if importlib.util.find_spec("rlconf.report") is None:
-        return
+    """One report on all runs. The sweep is over: a report that fails must not hide its results."""
     try:
-        importlib.import_module("rlconf.report").write_report(runs, path)
-    except (RlconfError, OSError) as error:
-        reporter.say(f"no report: {error}")
-    else:
-        reporter.say(f"report: {path}")
+        from rlconf.report import write_report
+
+        reporter.say(f"report: {write_report(runs, path)}")
+    except Exception as error:
+        reporter.say(f"the report could not be written ({type(error).__name__}: {error})")
 
 
 def _again(plan: Plan, folder: Path, at_once: int) -> str:

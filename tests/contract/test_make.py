@@ -98,7 +98,7 @@ def test_train_is_the_quickstart_on_one_thread(checkout: Path) -> None:
 
 def test_help_names_every_target(checkout: Path) -> None:
     text = make(checkout)
-    for target in ("train", "test", "lint", "format", "install", "clean"):
+    for target in ("train", "test", "lint", "format", "install", "browser", "clean"):
         assert f"\n{target} " in "\n" + text
 
 

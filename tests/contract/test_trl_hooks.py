@@ -45,6 +45,14 @@ def test_signature(name: str, parameters: list[str]) -> None:
     assert list(inspect.signature(getattr(GRPOTrainer, name)).parameters) == parameters
 
 
+def test_prefix_preserving_takes_a_tokenizer() -> None:
+    from trl.chat_template_utils import is_chat_template_prefix_preserving
+
+    assert list(inspect.signature(is_chat_template_prefix_preserving).parameters) == [
+        "processing_class"
+    ]
+
+
 def test_scoring_forward_takes_what_the_signal_pass_gives() -> None:
     from trainers._trl import IMAGE_KEYS
 

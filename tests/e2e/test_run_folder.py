@@ -14,7 +14,11 @@ from rlconf.cli import main
 from rlconf.record import read_metrics
 
 LOCAL = ["quickstart"]
-DOWNLOADING = ["ucas_qwen_math_1p5b", "ucas_qwen_math_7b"]  # composed and checked elsewhere
+DOWNLOADING = [
+    "smollm2",
+    "ucas_qwen_math_1p5b",
+    "ucas_qwen_math_7b",
+]  # composed and checked elsewhere
 
 
 def test_every_experiment_is_run_or_known_to_download():
@@ -57,6 +61,17 @@ def test_a_run_leaves_everything_that_it_promises(train, experiment, capsys):
         "id",
     } <= set(rollouts.column_names)
 
+    tokens = pq.read_table(folder / "tokens").to_pylist()
+    assert [row["generation"] for row in tokens] == [1] * 4 + [2] * 4 + [3] * 4
+    by_row = {(row["generation"], row["row"]): row for row in tokens}
+    for place, row in enumerate(rollouts.to_pylist()):
+        told = by_row[row["generation"], place % 4]
+        ordinary = [piece for piece in told["piece"] if piece not in ("<pad>", "<bos>", "<eos>")]
+        assert "".join(ordinary) == row["completion"]
+        assert len(told["certainty"]) == row["length"]
+        shaped = sum(told["advantage"]) / len(told["advantage"])
+        assert shaped == pytest.approx(row["ucas/advantage"], abs=1e-6)
+
     assert checkpoint.fault(folder / "checkpoints" / "checkpoint-3") is None
     assert (folder / "plots" / "overview.png").stat().st_size > 1000
     evaluation = json.loads((folder / "evaluation.json").read_text())
@@ -66,6 +81,9 @@ def test_a_run_leaves_everything_that_it_promises(train, experiment, capsys):
 
     said = (folder / "log.txt").read_text()
     assert "step 3/3  reward" in said
+    page = (folder / "report.html").read_text()
+    assert 'class="t c' in page
+    assert f"report: {folder / 'report.html'}" in said
     assert "pass@2" in said
     assert "everything is in runs" in capsys.readouterr().out
 
@@ -104,9 +122,27 @@ def test_the_same_model_is_measured_alike_by_the_run_and_by_the_command(train, c
 def test_the_same_command_gives_the_same_numbers_with_and_without_evaluation(train, numbers):
     train("run.id=a")
     train("run.id=b", "evaluate.before=false", "evaluate.after=false", "logging.rollouts=false")
+    train("run.id=c", "logging.token_samples=0", "logging.report=false")
     assert numbers(Path("runs/quickstart/a")) == numbers(Path("runs/quickstart/b"))
     assert not Path("runs/quickstart/b/evaluation.json").exists()
     assert not Path("runs/quickstart/b/rollouts").exists()
+    assert not Path("runs/quickstart/b/tokens").exists()
+    assert numbers(Path("runs/quickstart/c")) == numbers(Path("runs/quickstart/a"))
+    assert not Path("runs/quickstart/c/tokens").exists()
+    assert not Path("runs/quickstart/c/report.html").exists()
+
+
+def test_a_report_that_fails_is_said_and_spoils_nothing(train, monkeypatch):
+    from rlconf.report import page
+
+    monkeypatch.setattr(page, "render", lambda runs: 1 / 0)
+    assert train("run.id=a", "evaluate.before=false", "evaluate.after=false") == 0
+    folder = Path("runs/quickstart/a")
+    assert manifest.read(folder / "manifest.json")["status"] == "finished"
+    said = (folder / "log.txt").read_text()
+    assert "the report could not be written (ZeroDivisionError: division by zero)" in said
+    assert "rlconf report runs/quickstart/a" in said
+    assert not (folder / "report.html").exists()
 
 
 def test_a_run_that_fails_says_so_in_its_manifest(train):

@@ -191,6 +191,7 @@ def test_models(base: Config):
         ("evaluate", {"top_p": 0.0}, "0 < top_p <= 1"),
         ("evaluate", {"limit": 0}, "evaluate.limit=0"),
         ("logging", {"every": 0}, "logging.every=0"),
+        ("logging", {"token_samples": -1}, "logging.token_samples=-1: expected 0 or more"),
         ("checkpoint", {"keep": 0}, "checkpoint.keep=0"),
         ("launch", {"processes": 0}, "launch.processes=0"),
         ("launch", {"name": "single", "processes": 2}, "use launch=ddp"),

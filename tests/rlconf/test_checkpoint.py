@@ -10,8 +10,9 @@ import pytest
 
 from rewards.errors import StorageError
 from rlconf import checkpoint
-from rlconf.checkpoint import MARKER, Checkpoints, fault, newest, read_marker, rotate, seal, step_of
+from rlconf.checkpoint import MARKER, fault, newest, read_marker, rotate, seal, step_of
 from rlconf.launch import World
+from rlconf.saving import Checkpoints
 
 ALONE = World(size=1, rank=0, kind="NO", device="cpu")
 
@@ -124,13 +125,16 @@ def test_records_are_on_the_disk_before_the_seal_and_rotation_comes_after(tmp_pa
     write(tmp_path, 6, sealed=False)  # what the trainer has just written
     seen = []
     callback = Checkpoints(
-        1, generation=lambda: 12, world=ALONE, records=[lambda: seen.append(newest(tmp_path)[0])]
+        1,
+        generation=lambda: 12,
+        world=ALONE,
+        records=lambda after: seen.append((after, newest(tmp_path)[0])),
     )
     args, state = SimpleNamespace(output_dir=str(tmp_path)), SimpleNamespace(global_step=6)
 
     callback.on_save(args, state, SimpleNamespace())
 
-    assert seen == [tmp_path / "checkpoint-3"]
+    assert seen == [(0, tmp_path / "checkpoint-3")]
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-6"]
     marker = json.loads((tmp_path / "checkpoint-6" / MARKER).read_text())
     assert (marker["step"], marker["generation"], marker["processes"]) == (6, 12, 1)

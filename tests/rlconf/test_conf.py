@@ -25,12 +25,13 @@ NEEDS = {
     ("task", "hub"): ["task.path=owner/questions"],
     ("task", "reasoning_gym"): ["task.name=chain_sum"],
     ("model", "hub"): ["model.path=some/model"],
+    ("peft", "qlora"): ["model.path=some/model"],
 }
 
 
 def test_the_number_of_experiments():
     # Counted, so that a glob that finds nothing fails. Add one here when you ship one.
-    assert EXPERIMENTS == ["quickstart", "ucas_qwen_math_1p5b", "ucas_qwen_math_7b"]
+    assert EXPERIMENTS == ["quickstart", "smollm2", "ucas_qwen_math_1p5b", "ucas_qwen_math_7b"]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -49,6 +50,7 @@ def test_every_experiment_can_be_tried_fast(name: str):
 
 def test_every_choice_composes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("rlconf.check._installed", lambda package: True)  # trackio is an extra
+    monkeypatch.setattr("rlconf.check_model._lacks_for_4_bit", lambda: "")
     offer_registered()
     tried = 0
     for group in tree.groups():
@@ -58,7 +60,7 @@ def test_every_choice_composes(monkeypatch: pytest.MonkeyPatch):
             chosen = f"{group}=[{name}]" if group in tree.SEVERAL else f"{group}={name}"
             compose([chosen, *NEEDS.get((group, name), [])])
             tried += 1
-    assert tried >= len(FILES) == 32
+    assert tried >= len(FILES) == 38
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -101,6 +103,8 @@ def test_the_root_holds_the_defaults_of_the_schema():
     assert hub == {**to_dict(Config())["model"], "name": None}
     lora = OmegaConf.to_container(OmegaConf.load(tree.CONF / "peft" / "lora.yaml"))
     assert lora == dataclasses.asdict(compose(["peft=lora"]).peft)
+    sampling = OmegaConf.to_container(OmegaConf.load(tree.CONF / "sampling" / "hf.yaml"))
+    assert sampling == to_dict(Config())["sampling"]
 
 
 def test_the_figures_of_the_paper():

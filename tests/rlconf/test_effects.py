@@ -79,11 +79,16 @@ def test_cispo_reads_epsilon_high():
 def test_our_own_sections():
     config = Config(
         tracking=TrackingSection(mode="offline"),
-        logging=LoggingSection(rollouts=False, every=5),
+        logging=LoggingSection(rollouts=False, every=5, token_samples=3),
     )
     config.model.name, config.model.path, config.model.tiny = None, "a/b", {"hidden": 32}
     text = idle(config, **ON_POLICY)
-    for part in ("tracking.mode=offline", "logging.every=5", "model.tiny="):
+    for part in (
+        "tracking.mode=offline",
+        "logging.every=5",
+        "logging.token_samples=3",
+        "model.tiny=",
+    ):
         assert part in text
 
 

@@ -33,6 +33,8 @@ def test_every_panel_is_drawn_from_a_full_record(tmp_path):
         "length",
         "zero_variance",
         "ucas_weight",
+        "loss",
+        "token_accuracy",
         "overview",
     ]
     assert all(path.read_bytes().startswith(PNG) for path in written)
@@ -42,6 +44,14 @@ def test_a_metric_that_was_never_logged_has_no_picture(tmp_path):
     rows = [{"step": 1, "reward": 0.1, "entropy": None}, {"step": 2, "reward": 0.2}]
     written = draw(write(tmp_path / "metrics.jsonl", rows), tmp_path / "plots")
     assert [path.name for path in written] == ["reward.png", "overview.png"]
+
+
+def test_a_loss_is_drawn_for_supervised_training_only(tmp_path):
+    rows = [{"step": 1, "loss": 0.1}]
+    assert draw(write(tmp_path / "grpo.jsonl", rows), tmp_path / "grpo") == []
+    rows = [{"step": 1, "loss": 0.1, "mean_token_accuracy": 0.5}]
+    written = draw(write(tmp_path / "sft.jsonl", rows), tmp_path / "sft")
+    assert [path.stem for path in written] == ["loss", "token_accuracy", "overview"]
 
 
 def test_nothing_logged_nothing_drawn(tmp_path):

@@ -10,12 +10,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from rewards.errors import StorageError
 from rlconf.record import (
     Metrics,
     RolloutFiles,
     column,
     cut_back_metrics,
     cut_back_rollouts,
+    flush_records,
     read_metrics,
 )
 from trainers.rollout import Rollout
@@ -152,6 +154,11 @@ def test_chat_messages_are_json_text():
     assert "Größe" in text
 
 
+def test_half_a_surrogate_pair_does_not_stop_a_run():
+    """Text from JSON may hold one, and no file in UTF-8 can."""
+    assert column(["a\ud800b", None, ""]).to_pylist() == ["a?b", None, ""]
+
+
 def test_texts_are_cut_on_request_and_numbers_are_not():
     assert column(["abcdef", None], max_chars=3).to_pylist() == ["abc", None]
     assert column([123456.0], max_chars=3).to_pylist() == [123456.0]
@@ -198,3 +205,24 @@ def test_columns_of_the_data_set_keep_their_types_and_their_length(tmp_path):
     assert str(table.schema.field("none").type) == "string"
     assert table.schema.field("completion").metadata == {b"encoding": b"json"}
     assert table.schema.field("prompt").metadata is None
+
+
+def test_what_was_recorded_since_is_put_on_the_disk(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr("rlconf.record.flush", lambda path: flushed.append(path.name))
+    metrics, rollouts = tmp_path / "metrics.jsonl", tmp_path / "rollouts"
+    flush_records(metrics, [rollouts], after=0)  # nothing there yet
+    metrics.touch()
+    rollouts.mkdir()
+    for name in ("000003.parquet", "000004.parquet", "notes.parquet"):
+        (rollouts / name).touch()
+    flush_records(metrics, [rollouts, tmp_path / "absent"], after=3)
+    assert flushed == ["metrics.jsonl", "000004.parquet"]
+
+
+def test_a_full_disk_is_told_by_the_file(tmp_path):
+    (tmp_path / "metrics.jsonl").mkdir()  # what cannot be appended to
+    metrics = Metrics(tmp_path / "metrics.jsonl")
+    state = SimpleNamespace(global_step=1, is_world_process_zero=True)
+    with pytest.raises(StorageError, match=r"metrics.jsonl cannot be written: .*then resume"):
+        metrics.on_log(None, state, None, logs={"loss": 1.0})

@@ -14,16 +14,17 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from rlconf.checkpoint import Checkpoints, newest, read_marker
+from rlconf.checkpoint import newest, read_marker
 from rlconf.interrupt import Interrupt
 from rlconf.launch import World
+from rlconf.metrics_file import read_metrics
 from rlconf.record import (
     Metrics,
     RolloutFiles,
     cut_back_metrics,
     cut_back_rollouts,
-    read_metrics,
 )
+from rlconf.saving import Checkpoints
 from trainers import OnlineTrainer
 
 ALONE = World(size=1, rank=0, kind="NO", device="cpu")

@@ -33,9 +33,10 @@ def train_to(session: Session, step: int) -> None:
     """What a trainer leaves: metrics and rollouts past its last complete checkpoint."""
     rows = "".join(json.dumps({"step": one}) + "\n" for one in range(1, step + 2))
     session.folder.metrics.write_text(rows)
-    session.folder.rollouts.mkdir()
-    for generation in range(1, step + 2):
-        (session.folder.rollouts / f"{generation:06d}.parquet").touch()
+    for folder in (session.folder.rollouts, session.folder.tokens):
+        folder.mkdir()
+        for generation in range(1, step + 2):
+            (folder / f"{generation:06d}.parquet").touch()
     for saved in (step, step + 1):
         (session.folder.checkpoints / f"checkpoint-{saved}").mkdir(parents=True)
     checkpoint.seal(
@@ -62,6 +63,7 @@ def test_resume_cuts_everything_back_to_the_checkpoint(tmp_path):
     assert (session.checkpoint.name, session.step, session.generation) == ("checkpoint-3", 3, 3)
     assert [row["step"] for row in read_metrics(session.folder.metrics)] == [1, 2, 3]
     assert len(list(session.folder.rollouts.iterdir())) == 3
+    assert len(list(session.folder.tokens.iterdir())) == 3
     assert [path.name for path in session.folder.checkpoints.iterdir()] == ["checkpoint-3"]
 
 

@@ -43,6 +43,24 @@ def test_the_batch_of_quickstart_is_spelt_out():
     ]
 
 
+def test_supervised_training_is_described_in_its_own_words(tmp_path: Path):
+    text = report(compose(["trainer=sft", "trainer.gradient_accumulation_steps=2"]))
+    assert block(text, "task") == ["sort: 512 test; exact says what is right"]
+    assert block(text, "demonstrations") == ["8192 training rows of sort"]
+    assert block(text, "batch") == [
+        "512 examples an optimiser step = micro-batch 256 x 1 rank x 2 accumulated",
+        "200 optimiser steps",
+    ]
+    assert "trainer.max_length = null" not in text  # null says nothing set, as for every field
+    assert "trainer.learning_rate = 0.001 (TRL: 2e-05)" in block(text, "differences from TRL")
+    (tmp_path / "s.parquet").touch()
+    changes = [f"demonstrations.path={tmp_path / 's.parquet'}", "trainer.max_steps=-1"]
+    text = report(compose(["trainer=sft", "task=hub", "task.path=a/b", *changes]))
+    assert block(text, "demonstrations") == [f"the right solutions of {tmp_path / 's.parquet'}"]
+    assert block(text, "batch")[1] == "3 epochs"
+    assert block(text, "task") == ["hub: asked before and after training"]
+
+
 def test_epochs_are_counted_in_steps():
     text = report(compose(["trainer.max_steps=-1", "trainer.num_train_epochs=2"]))
     # 8192 rows / 32 prompts = 256 batches, one step each, twice.

@@ -291,6 +291,40 @@ def test_rollout_columns(build) -> None:
     )
 
 
+def test_a_listener_gets_the_tokens_with_what_was_made_of_them(build) -> None:
+    """Certainty, log-prob and shaped advantage of each token, as they are trained on."""
+    seen: list[Any] = []
+    trainer = build(shapers=[make_shaper("ucas")], on_rollout=[seen.append])
+    output = generate(trainer)
+    tokens = seen[0].tokens
+    assert tokens.first == 0
+    assert torch.equal(tokens.completion_ids, output["completion_ids"])
+    assert torch.equal(tokens.present, output["completion_mask"].bool())
+    assert torch.equal(tokens.advantages, output["advantages"])
+    with torch.no_grad():
+        log_prob, _, _ = trainer._get_per_token_logps_and_entropies(
+            trainer.model,
+            torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1),
+            torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1),
+            output["completion_ids"].size(1),
+        )
+    torch.testing.assert_close(tokens.log_prob[tokens.mask], log_prob[tokens.mask])
+    mean = (tokens.certainty.masked_fill(~tokens.mask, 0)).sum(1) / tokens.mask.sum(1)
+    torch.testing.assert_close(mean, torch.tensor(seen[0].columns["certainty"]).float())
+
+
+def test_without_shapers_tokens_have_what_trl_computed_and_no_more(build) -> None:
+    seen: list[Any] = []
+    on_policy = build(on_rollout=[seen.append])
+    generate(on_policy)
+    off_policy = build(on_rollout=[seen.append], num_iterations=2)
+    generate(off_policy)
+    assert [one.tokens.certainty for one in seen] == [None, None]
+    assert [one.tokens.advantages.dim() for one in seen] == [1, 1]
+    assert seen[0].tokens.log_prob is None
+    assert seen[1].tokens.log_prob.shape == seen[1].tokens.mask.shape
+
+
 def test_accuracy_is_the_share_of_full_marks(build) -> None:
     def exact(completions, **_):
         return [1.0, 0.5, None, 1.0] * (len(completions) // 4)

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,7 +17,6 @@ from random import Random
 
 import torch
 import transformers
-from filelock import FileLock
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -34,6 +30,7 @@ from transformers.utils import logging as transformers_logging
 
 from data.tasks import Task
 from rewards.errors import ConfigError
+from trainers.models.cache import default_cache, made_once
 from trainers.models.characters import character_tokenizer
 from trainers.models.warm_start import warm_start
 
@@ -118,11 +115,7 @@ def tiny_model(
     cache = Path(cache_dir) if cache_dir is not None else default_cache()
     folder = cache / "tiny" / f"{task.name}-{_key(settings, task, seed)}"
     with _no_progress_bars():
-        if not folder.exists():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{folder}.lock"):
-                if not folder.exists():
-                    _write(folder, *build_tiny(settings, task, seed))
+        made_once(folder, lambda: build_tiny(settings, task, seed))
         # Loaded even when it was just made, so that a first run and a later one start the same.
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         return model, AutoTokenizer.from_pretrained(folder)
@@ -181,13 +174,6 @@ def tiny_tokenizer(task: Task) -> PreTrainedTokenizerFast:
     return character_tokenizer(task.alphabet)
 
 
-def default_cache() -> Path:
-    """`$RLCONF_CACHE`, else `rlconf` in `$XDG_CACHE_HOME`, else `~/.cache/rlconf`."""
-    if own := os.environ.get("RLCONF_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "rlconf"
-
-
 def _key(settings: TinySettings, task: Task, seed: int) -> str:
     """Hash everything that the weights depend on.
 
@@ -207,19 +193,6 @@ def _key(settings: TinySettings, task: Task, seed: int) -> str:
         "transformers": transformers.__version__,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _write(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Save to a temporary folder beside, then rename: a reader sees all of it or nothing."""
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-    # In a process group transformers writes on rank 0 only; here whoever holds the lock writes.
-    model.should_save_on_this_rank = lambda is_main_process: True
-    try:
-        model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

@@ -17,11 +17,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.optimization import get_cosine_schedule_with_warmup
 
+from data.demonstrations import IGNORED
 from data.tasks import Row, Task
 from rewards.errors import ConfigError
-
-IGNORED = -100
-"""Label of positions without a target: the prompt and padding."""
 
 
 def warm_start(

@@ -97,6 +97,25 @@ def test_same_seed_same_samples(policy):
     assert draw(policy, samples=2, seed=1) != draw(policy, samples=2, seed=2)
 
 
+def test_a_solution_does_not_depend_on_its_neighbours(policy):
+    # What several processes, other batches and an interruption lean on: seeds per solution.
+    alone = [one for row in ROWS for one in draw(policy, [row], samples=3, batch_size=1)]
+    together = draw(policy, samples=3, batch_size=48)
+    assert [one.completion_ids for one in alone] == [one.completion_ids for one in together]
+    assert len({tuple(one.completion_ids) for one in together}) > len(ROWS)
+
+
+def test_a_question_that_occurs_again_is_not_answered_alike_again(policy):
+    drawn = draw(policy, [ROWS[0], ROWS[1], ROWS[0]], samples=4)
+    assert [(one.question_id, one.index) for one in drawn] == [
+        *((ROWS[0]["id"], index) for index in range(4)),
+        *((ROWS[1]["id"], index) for index in range(4)),
+        *((ROWS[0]["id"], index) for index in range(4, 8)),
+    ]
+    first, again = ([one.completion_ids for one in part] for part in (drawn[:4], drawn[8:]))
+    assert first != again
+
+
 def test_sampling_defaults_that_come_with_a_model_are_not_applied(policy):
     model, tokenizer = copy.deepcopy(policy[0]), policy[1]
     model.generation_config = GenerationConfig(

@@ -115,10 +115,20 @@ def test_largest_is_the_largest(digits):
         assert int(row["answer"]) == max(numbers)
 
 
+def test_largest_in_another_template():
+    made = small("largest", {"template": "max({numbers})="})
+    row = made.train[0]
+    numbers = row["id"].removeprefix("largest-")
+    assert row["prompt"] == f"max({numbers})="
+    assert made.demonstrate(row, Random(0)) in numbers.split(",")
+    assert set(row["prompt"]) <= set(made.alphabet)
+    assert small("largest", {}).alphabet == "0123456789,>"
+
+
 def test_largest_demonstrates_any_number_of_the_list():
     made = small("largest", {})
     rng = Random(0)
-    chosen = Counter(made.demonstrate({"prompt": "7,3,9>"}, rng) for _ in range(3000))
+    chosen = Counter(made.demonstrate({"id": "largest-7,3,9"}, rng) for _ in range(3000))
     assert sorted(chosen) == ["3", "7", "9"]
     assert all(850 < count < 1150 for count in chosen.values())
 

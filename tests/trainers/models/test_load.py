@@ -76,7 +76,23 @@ def test_a_padding_token_of_its_own_is_left_alone_and_nothing_said(folder, caplo
 
 def test_a_tokenizer_without_an_end_is_refused(folder):
     edit(folder / "tokenizer_config.json", pad_token=None, eos_token=None)
-    with pytest.raises(ConfigError, match="neither a padding nor an end-of-sequence token"):
+    with pytest.raises(ConfigError, match="has no end-of-sequence token"):
+        load_policy(folder)
+
+
+def test_a_chat_template_of_ones_own(folder, tmp_path):
+    source = load.resolve(folder)
+    (tmp_path / "own.jinja").write_text("{{ messages[0]['content'] }}>")
+    tokenizer = load.load_tokenizer(source, chat_template=tmp_path / "own.jinja")
+    rendered = tokenizer.apply_chat_template([{"role": "user", "content": "12"}], tokenize=False)
+    assert rendered == "12>"
+    with pytest.raises(ConfigError, match=r"model\.chat_template=.*none\.jinja cannot be read"):
+        load.load_tokenizer(source, chat_template=tmp_path / "none.jinja")
+
+
+def test_a_tokenizer_of_another_model(folder):
+    edit(folder / "config.json", vocab_size=9)
+    with pytest.raises(ConfigError, match=r"tokenizer has \d+ tokens and the model 9 embeddings"):
         load_policy(folder)
 
 
@@ -99,7 +115,9 @@ def test_an_adapter_loads_onto_its_base(folder, tmp_path):
 
 @pytest.mark.parametrize("path", ["/no/such/folder", "./nowhere", "~/nowhere", "runs/a/b/model"])
 def test_a_path_that_is_not_there(path):
-    with pytest.raises(ConfigError, match=r"does not exist.*Expected a folder with config\.json"):
+    with pytest.raises(
+        ConfigError, match=r"does not exist.*Expected a folder with config\.json, a \.gguf"
+    ):
         load_policy(path)
 
 

@@ -1,0 +1,27 @@
+"""`rlconf sample OVERRIDES`."""
+
+from __future__ import annotations
+
+import argparse
+
+from rlconf.commands.arguments import add_cfg, add_overrides, print_config
+
+ABOUT = "draw and verify solutions of a task, into a Parquet file"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--cfg` and the overrides."""
+    add_cfg(parser)
+    add_overrides(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Sample; the same command goes on after an interruption."""
+    if options.cfg:
+        return print_config(options.overrides)
+    from rlconf.compose import compose
+
+    config = compose(options.overrides)
+    from rlconf.sample import sample_command
+
+    return sample_command(config)
