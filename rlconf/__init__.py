@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rewards.errors import (
         CheckpointError,
         ConfigError,
+        NonFiniteError,
         RewardError,
         RlconfError,
         StorageError,
@@ -33,6 +34,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "Isolation",
+    "NonFiniteError",
     "OnlineTrainer",
     "RewardError",
     "RlconfError",
@@ -50,6 +52,7 @@ __all__ = [
 _HOME = {
     "CheckpointError": "rewards.errors",
     "ConfigError": "rewards.errors",
+    "NonFiniteError": "rewards.errors",
     "Isolation": "rewards",
     "OnlineTrainer": "trainers",
     "RewardError": "rewards.errors",
