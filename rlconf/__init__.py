@@ -52,8 +52,8 @@ __all__ = [
 _HOME = {
     "CheckpointError": "rewards.errors",
     "ConfigError": "rewards.errors",
-    "NonFiniteError": "rewards.errors",
     "Isolation": "rewards",
+    "NonFiniteError": "rewards.errors",
     "OnlineTrainer": "trainers",
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",

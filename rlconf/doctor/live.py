@@ -31,6 +31,13 @@ class LiveDoctor:
         """Take one log row, already in the file."""
         if not self.every:
             return
+        try:
+            self._look(row)
+        except Exception as error:  # an alarm that fails must not end what it watches
+            self.every = 0
+            self.say(f"doctor: stopped looking, {type(error).__name__}: {error}")
+
+    def _look(self, row: dict[str, Any]) -> None:
         if self._rows is None:
             self._rows = read_rows(self.metrics)
         else:

@@ -11,8 +11,8 @@ import rlconf
 NAMES = [
     "CheckpointError",
     "ConfigError",
-    "NonFiniteError",
     "Isolation",
+    "NonFiniteError",
     "OnlineTrainer",
     "RewardError",
     "RlconfError",

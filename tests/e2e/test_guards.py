@@ -69,3 +69,14 @@ def test_beside_a_run_each_finding_is_said_once(tmp_path):
     never = LiveDoctor(0, said.append, path)
     never({"step": 7, "loss": None})
     assert len(said) == 1
+
+
+def test_a_doctor_that_fails_does_not_end_the_run(tmp_path):
+    said: list[str] = []
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("no JSON\n{}\n")
+    doctor = LiveDoctor(1, said.append, path)
+    doctor({"step": 1})
+    doctor({"step": 2})
+    assert len(said) == 1
+    assert "stopped looking, ConfigError" in said[0]
