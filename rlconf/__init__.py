@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rewards.errors import (
         CheckpointError,
         ConfigError,
+        NonFiniteError,
         RewardError,
         RlconfError,
         StorageError,
@@ -33,6 +34,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "Isolation",
+    "NonFiniteError",
     "OnlineTrainer",
     "RewardError",
     "RlconfError",
@@ -51,6 +53,7 @@ _HOME = {
     "CheckpointError": "rewards.errors",
     "ConfigError": "rewards.errors",
     "Isolation": "rewards",
+    "NonFiniteError": "rewards.errors",
     "OnlineTrainer": "trainers",
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",

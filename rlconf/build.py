@@ -197,6 +197,8 @@ def build_arguments(config: Config, output_dir: str | Path, **extra: Any) -> Any
     given = {key: value for key, value in config.trainer.items() if key != "method"}
     # Without an accelerator TRL has to be told, or several processes would look for GPUs.
     given.setdefault("use_cpu", not torch.accelerator.is_available())
+    # The default hides a NaN loss behind an average of earlier ones.
+    given.setdefault("logging_nan_inf_filter", False)
     try:
         return config_class(method_of(config.trainer))(
             **{**given, **extra},

@@ -23,6 +23,7 @@ from rlconf.problems import is_installed as _installed
 from rlconf.redact import secret_paths
 from rlconf.schema import Config
 from rlconf.trl_fields import ELSEWHERE, effective, method_of, read_trainer
+from rlconf.watchdog import PHASES
 
 __all__ = [
     "check",
@@ -150,7 +151,7 @@ def check_rewards(config: Config) -> Iterator[Problem]:
 
 
 def _check_guard(config: Config) -> list[Problem]:
-    """The limits of isolated rewards, whether or not one is chosen."""
+    """The limits of isolated rewards, whether or not one is chosen, and those of phases."""
     problems = []
     for key in LIMITS:
         name = f"guard.reward_{key}"
@@ -159,6 +160,15 @@ def _check_guard(config: Config) -> list[Problem]:
             Isolation() if value is None else Isolation(**{key: value})
         except ConfigError as error:
             problems.append(Problem(f"guard.reward_{error}".rstrip("."), (name,)))
+    for phase in PHASES:
+        name = f"{phase}_limit"
+        seconds = getattr(config.guard, name)
+        if seconds is not None and seconds <= 0:
+            text = f"guard.{name}={seconds}: expected seconds above 0, or null for no limit"
+            problems.append(Problem(text, (f"guard.{name}",)))
+    if config.guard.doctor < 0:
+        text = f"guard.doctor={config.guard.doctor}: expected 1 or more log rows, or 0 for never"
+        problems.append(Problem(text, ("guard.doctor",)))
     return problems
 
 

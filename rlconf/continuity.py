@@ -33,7 +33,7 @@ RULES: tuple[tuple[May, str, str], ...] = (
         May.ALWAYS,
         "where the run is kept, what is recorded, evaluation before and after training",
         "name resume run.* plugins checkpoint.* logging.* tracking.* evaluate.* launch.* "
-        "model.cache_dir",
+        "model.cache_dir guard.*_limit guard.doctor guard.nan",
     ),
     (
         May.ALWAYS,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from rewards.isolation import LIMITS
 from rlconf.arithmetic import Batch
 from rlconf.check import is_isolated
 from rlconf.schema import Config, LoggingSection
@@ -89,18 +90,18 @@ def without_effect(
         found.append("tracking.mode=offline: only tracking=wandb has such a mode")
     if config.model.name != "tiny" and config.model.tiny:
         found.append(f"model.tiny={config.model.tiny}: the model comes from {config.model.path}")
-    if config.reward and not any(is_isolated(config, name) for name in config.reward):
-        found += [
-            f"guard.{key}={value}: no chosen reward runs in worker processes"
-            for key, value in vars(config.guard).items()
-            if key.startswith("reward_") and value is not None
-        ]
     if config.model.name == "tiny" and config.model.chat_template is not None:
         found.append("model.chat_template: the tiny model reads plain text")
     for key, default in (("every", 1), ("token_samples", LoggingSection.token_samples)):
         value = getattr(config.logging, key)
         if not config.logging.rollouts and value not in (0, default):
             found.append(f"logging.{key}={value}: logging.rollouts=false")
+    if config.reward and not any(is_isolated(config, name) for name in config.reward):
+        found += [
+            f"guard.{key}={value}: no chosen reward runs in worker processes"
+            for key, value in vars(config.guard).items()
+            if key.removeprefix("reward_") in LIMITS and value is not None
+        ]
     return found
 
 
