@@ -24,6 +24,7 @@ from rlconf.schema import Config
 from rlconf.session import Session, add_evaluation, begin, read_evaluation
 from rlconf.token_files import TokenFiles
 from rlconf.tracking import Trackers
+from trainers import OnlineTrainer
 from trainers.resume import is_sharded
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def _train(
         callbacks=[interrupt, checkpoints, metrics, progress],
     )
     trainer = training.trainer
+    checkpoints.log_first = not isinstance(trainer, OnlineTrainer)
     _silence(trainer)
     for note in training.notes:
         reporter.say(note)
