@@ -33,7 +33,7 @@ RULES: tuple[tuple[May, str, str], ...] = (
         May.ALWAYS,
         "where the run is kept, what is recorded, evaluation before and after training",
         "name resume run.* plugins checkpoint.* logging.* tracking.* evaluate.* launch.* "
-        "model.cache_dir guard.*_limit guard.doctor guard.nan",
+        "sampling.* model.cache_dir guard.*_limit guard.doctor guard.nan",
     ),
     (
         May.ALWAYS,
@@ -74,9 +74,9 @@ RULES: tuple[tuple[May, str, str], ...] = (
     (
         May.NEVER,
         "it decides the weights' shapes, the prompts or their order",
-        "seed task task.* peft peft.* model.name model.revision model.dtype model.tiny.* "
-        "model.max_prompt_tokens trainer.num_generations trainer.num_iterations "
-        "trainer.shuffle_dataset",
+        "seed task task.* demonstrations.* peft peft.* model.name model.revision model.dtype "
+        "model.tiny.* model.max_prompt_tokens trainer.method trainer.num_generations "
+        "trainer.num_iterations trainer.shuffle_dataset",
     ),
     (
         May.BRANCH,

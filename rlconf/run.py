@@ -28,6 +28,7 @@ from rlconf.session import Session, add_evaluation, begin, read_evaluation
 from rlconf.token_files import TokenFiles
 from rlconf.tracking import Trackers
 from rlconf.watchdog import Watchdog
+from trainers import OnlineTrainer
 from trainers.resume import is_sharded
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def _train(
         guards={"finite": finite_guard(config, folder), "phase": watchdog.phase},
     )
     trainer = training.trainer
+    checkpoints.log_first = not isinstance(trainer, OnlineTrainer)
     _silence(trainer)
     topology.check_running(config, trainer, world)
     for note in training.notes:

@@ -25,6 +25,10 @@ class Checkpoints(TrainerCallback):
         world: the process group; the first process seals, and all hear if it cannot.
         records: called before the seal with the generation of the last one, to put on disk what
             was recorded since.
+
+    Attributes:
+        log_first: ask for a log call wherever a save is due, for a trainer whose checkpoints do not
+            hold the numbers since the last one (every one but `OnlineTrainer`).
     """
 
     def __init__(
@@ -38,8 +42,15 @@ class Checkpoints(TrainerCallback):
         self.generation = generation
         self.world = world
         self.records = records
+        self.log_first = False
         self._put_off = False
         self._recorded = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take the intervals that are set now: a resume would go on with the checkpoint's."""
+        state.compute_steps(args, state.max_steps)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -51,6 +62,8 @@ class Checkpoints(TrainerCallback):
         due = "epoch" in (args.eval_strategy, args.logging_strategy)
         if control.should_save and due and state.epoch == int(state.epoch):
             control.should_save, self._put_off = False, True
+        if control.should_save and self.log_first:
+            control.should_log = True
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -124,7 +124,7 @@ def run(make_model, tokenizer, grpo_config, prompts, digit_reward):
             peft_config=peft_config,
             callbacks=callbacks,
             shapers=shapers,
-            on_rollout=[lambda rollout: rollouts.update({rollout.generation: rollout})],
+            on_rollout=[lambda rollout: rollouts.update({rollout.generation: rollout.columns})],
         )
         for callback in callbacks:
             callback.trainer = trainer
@@ -154,8 +154,8 @@ def test_resume_is_exact(name: str, run, tmp_path: Path) -> None:
         different = [k for k, v in whole["weights"].items() if not v.equal(resumed["weights"][k])]
         assert different == [], f"weights after a resume from step {step}"
         assert resumed["log"] == whole["log"], f"log after a resume from step {step}"
-        for generation, rollout in resumed["rollouts"].items():
-            assert rollout == whole["rollouts"][generation]
+        for generation, columns in resumed["rollouts"].items():
+            assert columns == whole["rollouts"][generation]
         for table in (tmp_path / f"{step}" / "completions").glob("*.parquet"):
             assert pq.read_table(table).equals(
                 pq.read_table(tmp_path / "whole" / "completions" / table.name)

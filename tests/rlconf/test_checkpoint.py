@@ -157,3 +157,14 @@ def test_a_disk_that_refuses_the_marker_leaves_the_older_checkpoint(tmp_path, mo
     found, skipped = newest(tmp_path)
     assert found == tmp_path / "checkpoint-3"
     assert skipped == ["checkpoint-6: it has no COMPLETE.json, so its writing was cut off"]
+
+
+@pytest.mark.parametrize("log_first", [False, True])
+def test_a_log_call_precedes_a_save_where_the_checkpoint_does_not_hold_its_numbers(log_first):
+    callback = Checkpoints(1, generation=int, world=ALONE)
+    callback.log_first = log_first
+    args = SimpleNamespace(eval_strategy="no", logging_strategy="steps")
+    for due in (False, True):
+        control = SimpleNamespace(should_save=due, should_log=False)
+        callback.on_step_end(args, SimpleNamespace(epoch=0.5), control)
+        assert control.should_log is (due and log_first)
