@@ -7,6 +7,7 @@ Importing this package loads neither torch nor math-verify.
 from rewards.answers import extract, locate
 from rewards.errors import CheckpointError, ConfigError, RewardError, RlconfError, TopologyError
 from rewards.function import RewardFunction, RewardSpec, get, names, reward, spec
+from rewards.isolation import Isolation, overlapped
 from rewards.options import check_options
 from rewards.registry import Registry, did_you_mean
 
@@ -16,6 +17,7 @@ from rewards import boxed, exact, format, length, math, reasoning_gym  # isort: 
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "Isolation",
     "Registry",
     "RewardError",
     "RewardFunction",
@@ -33,6 +35,7 @@ __all__ = [
     "locate",
     "math",
     "names",
+    "overlapped",
     "reasoning_gym",
     "reward",
     "spec",

@@ -1,10 +1,10 @@
-"""reasoning_gym, as `rewards.guarded` runs it in a process of its own.
+"""reasoning_gym, as worker processes run it (`rewards.workers`).
 
-In a process of its own for two reasons: its scorers evaluate what the model wrote, and some of its
-generators iterate over sets of texts, so that only where hashes are fixed do a seed and an index
-give the same question in every process.
+In processes of their own for two reasons: its scorers evaluate what the model wrote, and some of
+its generators iterate over sets of texts, so that only where hashes are fixed do a seed and an
+index give the same question in every process.
 
-Standard library and reasoning_gym only; never imported by rlconf.
+Standard library and reasoning_gym only; imported by worker processes only.
 """
 
 from __future__ import annotations
@@ -15,19 +15,27 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+try:
+    from reasoning_gym.coaching.base_curriculum import DefaultCurriculumContext, RangeAttributeMode
+    from reasoning_gym.factory import CURRICULA, DATASETS, create_curriculum
+except ModuleNotFoundError as error:
+    text = f"{error}: pip install 'rlconf[reasoning-gym]'"
+    raise ModuleNotFoundError(text) from error
+
 OURS = ("seed", "size")
 """Fields of a data set's configuration that the task's own settings decide."""
 
 
-def prepare() -> None:
-    """Import the package, before the first child."""
-    import reasoning_gym  # noqa: F401
+def answer(function: str, arguments: list[Any]) -> dict[str, Any]:
+    """Call a function of this file: `{"value": ...}`, or `{"refused": text}` for a ValueError."""
+    try:
+        return {"value": globals()[function](*arguments)}
+    except ValueError as error:
+        return {"refused": str(error)}
 
 
 def describe() -> dict[str, dict[str, Any]]:
     """What there is: by data set, its options with their defaults as text, and its levels."""
-    from reasoning_gym.factory import CURRICULA, DATASETS, create_curriculum
-
     found = {}
     for name, (_, config) in DATASETS.items():
         defaults = {
@@ -66,9 +74,6 @@ def score(source: Mapping[str, Any], index: int, answer: str) -> float:
 @functools.lru_cache(maxsize=256)
 def _dataset(key: str) -> Any:
     """The data set that `source` describes: name, seed, size, level (or null) and options."""
-    from reasoning_gym.coaching.base_curriculum import DefaultCurriculumContext, RangeAttributeMode
-    from reasoning_gym.factory import DATASETS, create_curriculum
-
     source = json.loads(key)
     make, config_of = DATASETS[source["name"]]
     fields = source["options"] | {field: source[field] for field in OURS}

@@ -1,32 +1,41 @@
-r"""math-verify's comparison, as `rewards.guarded` runs it in a process of its own.
+"""math-verify's comparison. Imported by worker processes only: it loads sympy."""
 
-Standard library and math-verify only; never imported by rlconf, so that a training process does not
-load sympy.
-"""
+from __future__ import annotations
 
+import functools
 import logging
 
+from math_verify import parse, verify
 
-def prepare() -> None:
-    """Import sympy, before the first child; math-verify warns at each call that it has no limit."""
-    logging.disable(logging.CRITICAL)
-    compare(r"\frac{1}{2}", "0.5")
-
-
-def read(text: str) -> list[object]:
-    """Parse one expression; math-verify wants to see it between dollar signs."""
-    from math_verify import parse
-
-    # None: math-verify's own limit is an exception from a signal handler; ours is stronger.
-    return list(parse(f"${text}$", parsing_timeout=None)) if text else []
+for _library in ("math_verify", "latex2sympy2_extended"):
+    # They warn at each call that their time-out is off.
+    logging.getLogger(_library).setLevel(logging.CRITICAL)
 
 
 def compare(gold: str, answer: str) -> bool | None:
     """Whether two expressions have the same value; None if the gold is not an expression."""
-    from math_verify import verify
-
     # The last resort of `parse` is the string itself, which has no value to compare.
-    golds = [item for item in read(gold) if not isinstance(item, str)]
+    golds = [item for item in _read(gold) if not isinstance(item, str)]
     if not golds:
         return None
-    return bool(verify(read(gold), read(answer), timeout_seconds=None))
+    return bool(verify(list(_read(gold)), list(_read(answer)), timeout_seconds=None))
+
+
+@functools.lru_cache(maxsize=1024)  # a group of completions has one gold answer
+def _read(text: str) -> tuple[object, ...]:
+    """Parse one expression; math-verify wants to see it between dollar signs."""
+    # None: math-verify's own limit is an exception from a signal handler; ours is stronger.
+    return tuple(parse(f"${text}$", parsing_timeout=None)) if text else ()
+
+
+# What sympy and the parser build at first use, a second's work, belongs to the imports: the process
+# that imports this is forked for each worker, and no worker should spend its first answer on it.
+for _gold, _answer in (
+    (r"\frac{1}{2}", "0.5"),
+    ("7", "nan"),
+    ("x^2+1", r"\sqrt{x}"),
+    (r"\{1,2\}", "(1,2)"),
+    ("x>1", "x=2"),
+    (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\infty"),
+):
+    compare(_gold, _answer)

@@ -1,39 +1,49 @@
-"""Whether two mathematical expressions have the same value: math-verify, at arm's length."""
+"""Whether two mathematical expressions have the same value: math-verify, at arm's length.
+
+Sympy can be made to compute for ever by ten characters (`9^{9^{9^9}}`), and a language model under
+reinforcement learning will find them. So sympy never sees a text of the model in the trainer's own
+process: see `rewards.workers`.
+"""
 
 from __future__ import annotations
 
 import functools
-from pathlib import Path
+import json
 
-from rewards import guarded
+from rewards import workers
 
-FUNCTIONS = Path(__file__).with_name("_math.py")
-NEEDS = "math-verify: pip install 'math-verify[antlr4-9-3]'"
+PRELOAD = ("rewards._math",)
+"""What a reward that compares values names in its `Isolation`, so that it is ready at the start."""
+
+_COMPARE = workers.Target("rewards._math", "compare")
 
 
 @functools.lru_cache(maxsize=16384)
 def same_value(gold: str, answer: str, timeout: float = 5.0) -> bool | None:
     r"""Compare two expressions by value, as math-verify does.
 
-    Safe in any thread. A group of completions often gives the same few answers,
-    so verdicts are remembered.
+    Safe in any thread. In the trainer it asks a worker process; inside of one it compares at once.
+    A group of completions often gives the same few answers, so verdicts are remembered.
 
     Args:
         gold: LaTeX or a plain number, without dollar signs.
         answer: the same.
-        timeout: processor seconds, above 0.
+        timeout: seconds, above 0; inside a worker that worker's own limit counts.
 
     Returns:
-        True or False; None if the gold is not an expression. An answer that cannot be compared
-        within `timeout`, or within 4 GiB, is different.
+        True or False; None if the gold is not an expression. Answers that cannot be compared
+        within `timeout`, or within 4 GiB, are different.
 
     Raises:
         RewardError: math-verify does not start.
     """
-    try:
-        verdict: bool | None = guarded.call(
-            FUNCTIONS, "compare", [gold, answer], timeout=timeout, needs=NEEDS
-        )
-    except (guarded.StoppedError, guarded.RefusedError):
+    if workers.inside():
+        from rewards._math import compare
+
+        return compare(gold, answer)
+    pool = workers.pool(_COMPARE, workers.Limits(timeout, confined=True), "math-verify")
+    (outcome,) = pool.run([json.dumps({"gold": gold, "answer": answer})])
+    if isinstance(outcome, workers.Failure):
         return False
+    verdict: bool | None = outcome["value"]
     return verdict

@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Protocol, cast, get_type_hints
 
+from rewards import isolation
 from rewards.conversation import completion_messages, completion_text
 from rewards.errors import ConfigError, RewardError
+from rewards.isolation import SETTING_TYPES, Isolation
 from rewards.options import check_options
 from rewards.registry import Registry, file_of, place_of
-from rewards.values import check_values
+from rewards.values import Values, check_values
 
 # What TRL 1.16 passes to every reward function beside the columns of the data set.
 TRL_KEYWORDS = frozenset(
@@ -34,8 +36,6 @@ TRL_KEYWORDS = frozenset(
 # What this module makes for a function that has a parameter of that name.
 OUR_KEYWORDS = frozenset({"messages", "log_part"})
 
-Values = list[float | None]
-
 
 @dataclass(frozen=True)
 class RewardSpec:
@@ -51,6 +51,8 @@ class RewardSpec:
         module: the module that it was written in.
         file: `file:line`, or the module's name where there is no file.
         doc: its docstring.
+        required: parameters without a default.
+        isolation: how it runs in worker processes; None if it runs in the trainer's.
     """
 
     name: str
@@ -62,6 +64,18 @@ class RewardSpec:
     module: str
     file: str
     doc: str
+    required: tuple[str, ...] = ()
+    isolation: Isolation | None = None
+
+    @property
+    def owner(self) -> str:
+        """Name and place, for error texts."""
+        return f"reward {self.name!r} ({self.file})"
+
+    @property
+    def setting_types(self) -> Mapping[str, Any]:
+        """Annotations of everything that `get` takes: options, and how the reward is isolated."""
+        return {**SETTING_TYPES, **self.option_types}
 
 
 class RewardFunction(Protocol):
@@ -86,6 +100,7 @@ def reward(
     range: tuple[float, float] | None = None,
     signals: tuple[str, ...] = (),
     check: Callable[..., None] | None = None,
+    isolated: bool | Isolation = False,
 ) -> Callable[[Callable[..., Any]], RewardFunction]:
     """Register a reward function under a name; it stays usable by itself and in plain TRL.
 
@@ -110,13 +125,18 @@ def reward(
         signals: per-token signals that it receives as keywords; computed by `OnlineTrainer`.
         check: called with all options as keywords whenever some are set; raises
             `ConfigError` if the values do not go together.
+        isolated: run it in worker processes, one completion at a time, under these limits (True:
+            those of `Isolation()`), for a function that may hang, crash or fill the memory.
 
     Raises:
-        ConfigError: the name is taken, or the signature cannot be called with keywords.
+        ConfigError: the name is taken, the signature cannot be called with keywords, or it cannot
+            be isolated.
     """
 
     def decorate(function: Callable[..., Any]) -> RewardFunction:
         caller = _Caller.of(function, name, needs, range, signals, check)
+        if isolated:
+            caller = caller.isolated(isolated if isinstance(isolated, Isolation) else Isolation())
         wrapped = caller.wrap()
         REWARDS.register(name, wrapped, place=place_of(function))
         return wrapped
@@ -126,6 +146,11 @@ def reward(
 
 def get(name: str, **options: Any) -> RewardFunction:
     """Return the reward function called `name`, with options set.
+
+    Args:
+        name: as registered.
+        options: of the function; and `isolated`, `timeout`, `memory_gib`, `workers`, `on_failure`
+            (see `Isolation`).
 
     Raises:
         ConfigError: no such reward, no such option, or a value of the wrong type.
@@ -155,7 +180,6 @@ class _Caller:
     spec: RewardSpec
     positional: tuple[str, ...]
     accepted: frozenset[str]
-    required: tuple[str, ...]
     takes_any: bool
     check: Callable[..., None] | None
 
@@ -217,10 +241,10 @@ class _Caller:
                 module=place.partition(" ")[0],
                 file=file_of(place),
                 doc=inspect.getdoc(function) or "",
+                required=tuple(p.name for p in plain if p.default is p.empty),
             ),
             positional=tuple(p.name for p in plain if p.kind is p.POSITIONAL_OR_KEYWORD),
             accepted=accepted,
-            required=tuple(p.name for p in plain if p.default is p.empty),
             takes_any=takes_any,
             check=check,
         )
@@ -228,18 +252,33 @@ class _Caller:
     @property
     def owner(self) -> str:
         """Name and place, for error texts."""
-        return f"reward {self.spec.name!r} ({self.spec.file})"
+        return self.spec.owner
+
+    def isolated(self, how: Isolation) -> _Caller:
+        """The same, in worker processes."""
+        isolation.check_can_be_isolated(self.spec, self.owner)
+        isolation.check_failure_value(self.spec, how, self.owner)
+        return replace(self, spec=replace(self.spec, isolation=how))
 
     def wrap(self) -> RewardFunction:
         """Make the function that is registered and handed to TRL."""
-        if inspect.iscoroutinefunction(self.function):
+        how = self.spec.isolation
+        if how is not None:
+
+            @functools.wraps(self.function)
+            def call_isolated(*args: Any, **kwargs: Any) -> Values:
+                arguments, count = self.arguments(args, kwargs)
+                return isolation.run(self.spec, how, arguments, count, kwargs.get("log_metric"))
+
+            wrapped: Any = call_isolated
+        elif inspect.iscoroutinefunction(self.function):
 
             @functools.wraps(self.function)
             async def call_async(*args: Any, **kwargs: Any) -> Values:
                 arguments, count = self.arguments(args, kwargs)
                 return self.checked(await cast(Awaitable[Any], self.run(arguments)), count)
 
-            wrapped: Any = call_async
+            wrapped = call_async
         else:
 
             @functools.wraps(self.function)
@@ -254,8 +293,15 @@ class _Caller:
         return cast(RewardFunction, wrapped)
 
     def bind(self, **options: Any) -> RewardFunction:
-        """Return the same reward function with other values for some of its options."""
-        return replace(self, spec=replace(self.spec, options=self.options(options))).wrap()
+        """Return the same reward function with other values for some of its settings."""
+        own = self.spec.options.keys()
+        ours = {key: options.pop(key) for key in SETTING_TYPES if key in options.keys() - own}
+        spec = replace(
+            self.spec,
+            options=self.options(options),
+            isolation=isolation.configured(self.spec, ours, self.owner),
+        )
+        return replace(self, spec=spec).wrap()
 
     def options(self, changed: Mapping[str, Any]) -> Mapping[str, Any]:
         """All options, some of them changed; checked one by one and together."""
@@ -290,7 +336,7 @@ class _Caller:
             arguments["messages"] = self._read(completion_messages, completions)
         if "log_part" in self.accepted:
             arguments["log_part"] = self._log_part(given, len(completions))
-        missing = [key for key in self.required if key not in arguments]
+        missing = [key for key in self.spec.required if key not in arguments]
         if missing:
             raise RewardError(
                 f"{self.owner} needs {', '.join(missing)}, which a trainer passes; give it by hand "

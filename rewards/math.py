@@ -5,35 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 from rewards.answers import Locator, check_pattern, extract
-from rewards.equality import same_value
+from rewards.equality import PRELOAD, same_value
 from rewards.errors import ConfigError
 from rewards.function import reward
+from rewards.isolation import Isolation
 
 
-def _check_options(
-    how: Locator, pattern: str | None, max_length: int, timeout: float, **_: Any
-) -> None:
+def _check_options(how: Locator, pattern: str | None, max_length: int, **_: Any) -> None:
     check_pattern(how, pattern)
-    if max_length < 1 or not timeout > 0:
-        raise ConfigError(
-            f"reward 'math': max_length={max_length}, timeout={timeout}; expected both above 0."
-        )
+    if max_length < 1:
+        raise ConfigError(f"reward 'math': max_length={max_length}; expected 1 or more.")
 
 
-@reward("math", range=(0.0, 1.0), check=_check_options)
+@reward(
+    "math",
+    range=(0.0, 1.0),
+    check=_check_options,
+    isolated=Isolation(timeout=5.0, on_failure=0.0, preload=PRELOAD, confined=True),
+)
 def math_value(
     completions: list[str],
     answer: list[Any],
     how: Locator = "boxed",
     pattern: str | None = None,
     max_length: int = 1000,
-    timeout: float = 5.0,
-    **_: Any,
 ) -> list[float | None]:
     r"""1 where the answer found in the completion equals the gold answer in value, else 0.
 
-    Equality is math-verify's, which runs in a process of its own and under a limit: an answer such
-    as `9^{9^{9^9}}` would otherwise keep the trainer busy for ever, in any thread.
+    Equality is math-verify's, which runs in worker processes and under limits: an answer such as
+    `9^{9^{9^9}}` would otherwise keep the trainer busy for ever, in any thread. An answer that
+    takes longer than 5 s, or 4 GiB, is wrong and counted as a failure.
 
     Args:
         completions: B texts.
@@ -43,7 +44,6 @@ def math_value(
         how: where to look; see `rewards.answers`.
         pattern: the regular expression of `how=regex`.
         max_length: a longer answer, in characters, is wrong unread.
-        timeout: processor seconds for one comparison; an answer that takes longer is wrong.
 
     Returns:
         B values of 0, 1 or None.
@@ -56,7 +56,7 @@ def math_value(
         found = extract(text, how, pattern)
         if found is None or len(found) > max_length:
             found = ""  # not an expression, so right for no gold; the gold is still looked at
-        verdict = None if gold is None else same_value(_bare(str(gold)), _bare(found), timeout)
+        verdict = None if gold is None else same_value(_bare(str(gold)), _bare(found))
         values.append(None if verdict is None else float(verdict))
     return values
 

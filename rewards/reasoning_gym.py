@@ -7,49 +7,62 @@ import importlib.util
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from rewards import guarded
+from rewards import workers
 from rewards.answers import Locator, check_pattern, extract
 from rewards.errors import ConfigError
 from rewards.function import reward
+from rewards.isolation import Isolation
 
-FUNCTIONS = Path(__file__).with_name("_gym.py")
 INSTALL = "pip install 'rlconf[reasoning-gym]'"
-NEEDS = f"reasoning-gym: {INSTALL}"
+_GYM = workers.Target("rewards._gym", "answer")
+
+
+class StoppedError(Exception):
+    """reasoning_gym did not answer: too much time or memory, or it failed."""
 
 
 def ask(function: str, *arguments: Any, timeout: float = 600.0) -> Any:
-    """Call a function of `_gym.py` in its process.
+    """Call a function of `_gym.py` in a worker process; in one already, at once.
 
     Raises:
         ConfigError: the package is not installed, or it refuses the arguments.
-        guarded.StoppedError: it took too long, or it failed.
+        StoppedError: it took longer than `timeout` seconds, or it failed.
     """
     if importlib.util.find_spec("reasoning_gym") is None:
         raise ConfigError(f"reasoning-gym is not installed: {INSTALL}")
-    try:
-        return guarded.call(FUNCTIONS, function, arguments, timeout=timeout, needs=NEEDS)
-    except guarded.RefusedError as error:
-        raise ConfigError(str(error)) from error
+    if workers.inside():
+        from rewards._gym import answer
+
+        found = answer(function, list(arguments))
+    else:
+        pool = workers.pool(_GYM, workers.Limits(timeout), "reasoning-gym")
+        (outcome,) = pool.run([json.dumps({"function": function, "arguments": arguments})])
+        if isinstance(outcome, workers.Failure):
+            raise StoppedError(outcome.text)
+        found = outcome["value"]
+    if "refused" in found:
+        raise ConfigError(found["refused"])
+    return found["value"]
 
 
-def _check_options(how: Locator | None, pattern: str | None, timeout: float, **_: Any) -> None:
+def _check_options(how: Locator | None, pattern: str | None, **_: Any) -> None:
     if how is not None or pattern is not None:
         check_pattern(how or "tag", pattern)
-    if not timeout > 0:
-        raise ConfigError(f"reward 'reasoning_gym': timeout={timeout}; expected above 0.")
 
 
-@reward("reasoning_gym", range=(0.0, 1.0), check=_check_options)
+@reward(
+    "reasoning_gym",
+    range=(0.0, 1.0),
+    check=_check_options,
+    isolated=Isolation(timeout=5.0, on_failure=0.0, preload=(_GYM.module,), confined=True),
+)
 def reasoning_gym(
     completions: list[str],
     source: list[str],
     how: Locator | None = None,
     pattern: str | None = None,
-    timeout: float = 5.0,
-    **_: Any,
 ) -> list[float]:
     """The data set's own score of the answer found in the completion, partial scores included.
 
@@ -59,7 +72,6 @@ def reasoning_gym(
             `reasoning_gym` writes them.
         how: where the answer stands, see `rewards.answers`; None: where the task asks for it.
         pattern: the regular expression of `how=regex`.
-        timeout: processor seconds for one score; an answer that takes longer scores 0.
 
     Returns:
         B values from 0 to 1; 0 where there is no answer.
@@ -70,15 +82,12 @@ def reasoning_gym(
     for text, where in zip(completions, source, strict=True):
         asked = json.loads(where)
         found = extract(text, how or asked["how"], pattern)
-        values.append(0.0 if found is None else _score(where, found, timeout))
+        values.append(0.0 if found is None else _score(where, found))
     return values
 
 
 @functools.lru_cache(maxsize=16384)
-def _score(where: str, answer: str, timeout: float) -> float:
+def _score(where: str, answer: str) -> float:
     asked: Mapping[str, Any] = json.loads(where)
-    try:
-        score = float(ask("score", asked["source"], asked["index"], answer, timeout=timeout))
-    except guarded.StoppedError:
-        return 0.0
+    score = float(ask("score", asked["source"], asked["index"], answer))
     return 0.0 if math.isnan(score) else min(max(score, 0.0), 1.0)

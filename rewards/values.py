@@ -8,13 +8,15 @@ from typing import Any
 
 from rewards.errors import RewardError
 
+Values = list[float | None]
+
 # Sums such as 0.1 * 10 miss their bound by rounding; this is no reason to stop a run.
 _SLACK = 1e-6
 
 
 def check_values(
     owner: str, values: object, count: int, bounds: tuple[float, float] | None = None
-) -> list[float | None]:
+) -> Values:
     """Check that there is one finite number, or None, per completion.
 
     TRL itself takes NaN for "no reward", lets infinity into the advantages of the whole group, and

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from data.tasks import Task, task
-    from rewards import reward
+    from rewards import Isolation, reward
     from rewards.errors import (
         CheckpointError,
         ConfigError,
+        NonFiniteError,
         RewardError,
         RlconfError,
         StorageError,
@@ -32,6 +33,8 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "Isolation",
+    "NonFiniteError",
     "OnlineTrainer",
     "RewardError",
     "RlconfError",
@@ -49,6 +52,8 @@ __all__ = [
 _HOME = {
     "CheckpointError": "rewards.errors",
     "ConfigError": "rewards.errors",
+    "Isolation": "rewards",
+    "NonFiniteError": "rewards.errors",
     "OnlineTrainer": "trainers",
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",

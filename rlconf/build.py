@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf import foreign
 from rlconf.build_model import build_model, build_peft, build_tokenizer
-from rlconf.check import check_columns, reward_needs
+from rlconf.check import check_columns, options_under_guard, reward_needs
 from rlconf.problems import raise_all
 from rlconf.schema import Config
 from rlconf.trl_fields import config_class, method_of
@@ -119,7 +120,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
     task = build_task(config)
     weights = reward_weights(config, task)
     raise_all(check_columns(weights, list(task.train[0]), task.name))
-    rewards = [build_reward(config, name) for name in weights]
+    rewards = overlapped([build_reward(config, name) for name in weights])
     arguments = build_grpo_config(config, task, list(weights.values()), output_dir)
     model, tokenizer = build_model(config, task)
     rows, dropped = short_enough(task.train, tokenizer, config)
@@ -156,10 +157,10 @@ def reward_weights(config: Config, task: Task) -> dict[str, float]:
 
 
 def build_reward(config: Config, name: str) -> RewardFunction:
-    """The reward function with the options of its section, if it has one."""
+    """The reward function with the options of its section, if it has one, and under the guard."""
     import rewards
 
-    options = {k: v for k, v in config.reward.get(name, {}).items() if k != "weight"}
+    options = options_under_guard(config, name)
     if name in foreign.OPTIONS:
         return foreign.get(name, **options)
     return rewards.get(name, **options)
@@ -196,6 +197,8 @@ def build_arguments(config: Config, output_dir: str | Path, **extra: Any) -> Any
     given = {key: value for key, value in config.trainer.items() if key != "method"}
     # Without an accelerator TRL has to be told, or several processes would look for GPUs.
     given.setdefault("use_cpu", not torch.accelerator.is_available())
+    # The default hides a NaN loss behind an average of earlier ones.
+    given.setdefault("logging_nan_inf_filter", False)
     try:
         return config_class(method_of(config.trainer))(
             **{**given, **extra},

@@ -11,7 +11,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rewards.errors import RlconfError
+from rewards.errors import ConfigError, RlconfError
+from rewards.isolation import LIMITS, Isolation
 from rewards.registry import did_you_mean
 from rlconf import arithmetic, foreign
 from rlconf.check_model import check_model, check_peft
@@ -22,8 +23,18 @@ from rlconf.problems import is_installed as _installed
 from rlconf.redact import secret_paths
 from rlconf.schema import Config
 from rlconf.trl_fields import ELSEWHERE, effective, method_of, read_trainer
+from rlconf.watchdog import PHASES
 
-__all__ = ["check", "check_columns", "check_rewards", "ranks", "reward_needs", "shaper_names"]
+__all__ = [
+    "check",
+    "check_columns",
+    "check_rewards",
+    "is_isolated",
+    "options_under_guard",
+    "ranks",
+    "reward_needs",
+    "shaper_names",
+]
 
 
 def check(config: Config) -> list[Problem]:
@@ -62,6 +73,30 @@ def reward_needs(name: str) -> tuple[str, ...]:
     return foreign.needs(name) if name in foreign.OPTIONS else rewards.spec(name).needs
 
 
+def options_under_guard(config: Config, name: str) -> dict[str, Any]:
+    """What a reward is built with: the options of its section, and the guard's where it has none.
+
+    The guard's limits are for rewards in worker processes and leave the others alone.
+    """
+    options = {key: v for key, v in config.reward.get(name, {}).items() if key != "weight"}
+    if not is_isolated(config, name):
+        return options
+    guard = {key: getattr(config.guard, f"reward_{key}") for key in LIMITS}
+    return {key: value for key, value in guard.items() if value is not None} | options
+
+
+def is_isolated(config: Config, name: str) -> bool:
+    """Whether a chosen reward runs in worker processes."""
+    import rewards
+
+    if name in foreign.OPTIONS:
+        return foreign.isolation(name) is not None
+    if name not in rewards.names():
+        return False
+    marked = rewards.spec(name).isolation is not None
+    return bool(config.reward.get(name, {}).get("isolated", marked))
+
+
 def ranks(config: Config, environ: Mapping[str, str] | None = None) -> int:
     """Processes: as many as planned, else as many as the launcher says it started, else one."""
     environ = os.environ if environ is None else environ
@@ -89,6 +124,8 @@ def check_rewards(config: Config) -> Iterator[Problem]:
     """The chosen rewards: their names, weights and options. Imports no TRL."""
     import rewards
 
+    guard = _check_guard(config)
+    yield from guard
     for name, options in config.reward.items():
         path = f"reward.{name}"
         rest = {key: value for key, value in options.items() if key != "weight"}
@@ -101,16 +138,38 @@ def check_rewards(config: Config) -> Iterator[Problem]:
             known = [*rewards.names(), *foreign.OPTIONS]
             yield Problem(f"{path}: there is no such reward. {did_you_mean(name, known)}", (path,))
             continue
-        good, problems = read_fields(rewards.spec(name).option_types, rest, path)
+        problems = read_fields(rewards.spec(name).setting_types, rest, path)[1]
         yield from problems
         if not problems:
             try:
-                rewards.get(name, **good)
+                rewards.get(name, **(rest if guard else options_under_guard(config, name)))
             except RlconfError as error:
                 yield Problem(f"{path}: {error}", (path,))
     if config.reward and all(one.get("weight", 1.0) == 0 for one in config.reward.values()):
         names = ", ".join(f"reward.{name}.weight" for name in config.reward)
         yield Problem(f"every reward has weight 0, so nothing is learnt: set {names}", ("reward",))
+
+
+def _check_guard(config: Config) -> list[Problem]:
+    """The limits of isolated rewards, whether or not one is chosen, and those of phases."""
+    problems = []
+    for key in LIMITS:
+        name = f"guard.reward_{key}"
+        value = getattr(config.guard, f"reward_{key}")
+        try:
+            Isolation() if value is None else Isolation(**{key: value})
+        except ConfigError as error:
+            problems.append(Problem(f"guard.reward_{error}".rstrip("."), (name,)))
+    for phase in PHASES:
+        name = f"{phase}_limit"
+        seconds = getattr(config.guard, name)
+        if seconds is not None and seconds <= 0:
+            text = f"guard.{name}={seconds}: expected seconds above 0, or null for no limit"
+            problems.append(Problem(text, (f"guard.{name}",)))
+    if config.guard.doctor < 0:
+        text = f"guard.doctor={config.guard.doctor}: expected 1 or more log rows, or 0 for never"
+        problems.append(Problem(text, ("guard.doctor",)))
+    return problems
 
 
 def _check_shapers(config: Config) -> Iterator[Problem]:

@@ -1,7 +1,8 @@
 """The command line: `rlconf COMMAND`, each a module of `rlconf.commands`, taking Hydra's overrides.
 
 Exit status: 0; 2 when the command or the configuration is wrong (one message, no traceback); 1
-after any other error; 130 after Ctrl-C and 143 after SIGTERM, with a checkpoint to resume from.
+after any other error, and after findings of `rlconf doctor`; 75 when a phase of a run took longer
+than its limit; 130 after Ctrl-C and 143 after SIGTERM, with a checkpoint to resume from.
 Nothing that is said holds a secret (`rlconf.redact`).
 """
 
@@ -26,6 +27,7 @@ COMMANDS = (
     "sample",
     "report",
     "rewards",
+    "doctor",
     "export",
     "fetch",
 )

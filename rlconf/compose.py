@@ -189,7 +189,11 @@ def _lay_over(config: DictConfig, values: Sequence[tuple[str, Any]]) -> list[Pro
         if key.startswith("peft.") and config.get("peft") is None:
             problems.append(Problem(f"{key} is set but there is no adapter: add peft=lora", (key,)))
             continue
-        if not rest and key not in config and (homes := _homes(key)):
+        if (
+            not rest
+            and key not in config
+            and (homes := _homes(key, trl_fields.method_of(config.trainer)))
+        ):
             text = f"{key}: there is no such setting; did you mean {' or '.join(homes)}?"
             problems.append(Problem(text, (key,)))
             continue
@@ -200,11 +204,11 @@ def _lay_over(config: DictConfig, values: Sequence[tuple[str, Any]]) -> list[Pro
     return problems
 
 
-def _homes(name: str) -> list[str]:
+def _homes(name: str, method: str) -> list[str]:
     """The sections that have a setting of this name, for one given without its section."""
     sections = {key: hint for key, hint in get_type_hints(Config).items() if inner_section(hint)}
     fields = {key: get_type_hints(inner_section(hint)) for key, hint in sections.items()}
-    known = {**fields, "trainer": trl_fields.types()}
+    known = {**fields, "trainer": trl_fields.types(method)}
     return [f"{section}.{name}" for section, names in known.items() if name in names]
 
 

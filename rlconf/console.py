@@ -60,6 +60,11 @@ class Reporter:
         if self._log is not None:
             self._log.print(*parts, markup=False)
 
+    def note(self, text: str) -> None:
+        """Write a sentence to the log file alone."""
+        if self._log is not None:
+            self._log.print(redact_text(text), markup=False)
+
     def note_error(self, error: BaseException) -> None:
         """Write an error with its traceback to the log file; the terminal gets it elsewhere."""
         if self._log is not None:

@@ -33,7 +33,7 @@ RULES: tuple[tuple[May, str, str], ...] = (
         May.ALWAYS,
         "where the run is kept, what is recorded, evaluation before and after training",
         "name resume run.* plugins checkpoint.* logging.* tracking.* evaluate.* launch.* "
-        "sampling.* model.cache_dir",
+        "sampling.* model.cache_dir guard.*_limit guard.doctor guard.nan",
     ),
     (
         May.ALWAYS,
@@ -59,6 +59,12 @@ RULES: tuple[tuple[May, str, str], ...] = (
         "that was begun is sampled again",
         "trainer.per_device_train_batch_size trainer.gradient_accumulation_steps "
         "trainer.steps_per_generation trainer.generation_batch_size",
+    ),
+    (
+        May.ONWARD,
+        "limits of rewards in worker processes: what ran into one limit may pass another",
+        "guard.reward_timeout guard.reward_memory_gib guard.reward_workers reward.*.isolated "
+        "reward.*.timeout reward.*.memory_gib reward.*.workers",
     ),
     (
         May.NEVER,

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from rewards.isolation import LIMITS
 from rlconf.arithmetic import Batch
+from rlconf.check import is_isolated
 from rlconf.schema import Config, LoggingSection
 
 __all__ = ["advice", "extra_forwards", "without_effect"]
@@ -94,6 +96,12 @@ def without_effect(
         value = getattr(config.logging, key)
         if not config.logging.rollouts and value not in (0, default):
             found.append(f"logging.{key}={value}: logging.rollouts=false")
+    if config.reward and not any(is_isolated(config, name) for name in config.reward):
+        found += [
+            f"guard.{key}={value}: no chosen reward runs in worker processes"
+            for key, value in vars(config.guard).items()
+            if key.removeprefix("reward_") in LIMITS and value is not None
+        ]
     return found
 
 

@@ -24,7 +24,7 @@ from rlconf.build import (
 from rlconf.check import check_columns, ranks
 from rlconf.problems import raise_all
 from rlconf.schema import Config
-from rlconf.trl_fields import effective
+from rlconf.trl_fields import effective, method_of
 
 if TYPE_CHECKING:
     from data.tasks import Row, Task
@@ -55,6 +55,11 @@ def inspect(
     Raises:
         ConfigError: the task, its columns, the batch or the tokenizer.
     """
+    if method_of(config.trainer) != "grpo":
+        raise ConfigError(
+            "rlconf inspect shows a batch to sample from and trainer=sft samples none: leave "
+            "trainer=sft out to see the task's prompts and gold answers"
+        )
     args = effective(config.trainer)
     batch, problems = arithmetic.plan(args, ranks(config))
     raise_all(problems)

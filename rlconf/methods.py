@@ -7,7 +7,7 @@ choice in `rlconf/conf/trainer/`, and in `rlconf.check_solutions` what it has no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +66,7 @@ def make_training(
     *,
     listeners: Listeners = lambda tokenizer: (),
     callbacks: Sequence[TrainerCallback] = (),
+    guards: Mapping[str, Any] | None = None,
 ) -> Training:
     """Build the trainer that the configuration asks for, with everything it needs.
 
@@ -75,11 +76,14 @@ def make_training(
         listeners: given the tokenizer, the listeners for rollouts; a method without rollouts asks
             for none.
         callbacks: of transformers' trainer.
+        guards: `finite` and `phase` of `OnlineTrainer`; other trainers have no hooks for them.
 
     Raises:
         ConfigError: the data, the model and the settings do not fit.
     """
-    return _METHODS[method_of(config.trainer)](config, output_dir, listeners, callbacks)
+    return _METHODS[method_of(config.trainer)](
+        config, output_dir, listeners, callbacks, guards or {}
+    )
 
 
 def _grpo(
@@ -87,6 +91,7 @@ def _grpo(
     output_dir: str | Path,
     listeners: Listeners,
     callbacks: Sequence[TrainerCallback],
+    guards: Mapping[str, Any],
 ) -> Training:
     """GRPO with the chosen parts."""
     from trainers import OnlineTrainer
@@ -96,6 +101,7 @@ def _grpo(
         **parts.trainer_kwargs,
         on_rollout=listeners(parts.tokenizer),
         callbacks=list(callbacks),
+        **guards,
     )
     return Training(
         trainer,
@@ -112,6 +118,7 @@ def _sft(
     output_dir: str | Path,
     listeners: Listeners,
     callbacks: Sequence[TrainerCallback],
+    guards: Mapping[str, Any],
 ) -> Training:
     """TRL's supervised fine-tuning on the task's demonstrations, or on sampled solutions."""
     from trl import SFTTrainer

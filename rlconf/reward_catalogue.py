@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import rewards
+from rewards.isolation import LIMITS
 from rlconf import foreign
 from rlconf.fields import describe_type
 from rlconf.overrides import show
@@ -26,6 +27,8 @@ class Entry:
         signals: that the trainer has to compute for it.
         range: lowest and highest value; None if nothing is promised.
         source: `rlconf`, `TRL`, or the `file:line` of a plug-in.
+        limits: of the worker processes it runs in, set like options; None if it runs in the
+            trainer's process unless `reward.NAME.isolated=true`.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Entry:
     signals: list[str]
     range: list[float] | None
     source: str
+    limits: dict[str, Any] | None
 
     def as_json(self) -> dict[str, Any]:
         """All of it, as plain containers."""
@@ -61,6 +65,7 @@ def entry(name: str) -> Entry:
             signals=[],
             range=_ends(foreign.bounds(name)),
             source="TRL",
+            limits=_limits(foreign.isolation(name)),
         )
     spec = rewards.spec(name)
     return Entry(
@@ -71,6 +76,7 @@ def entry(name: str) -> Entry:
         signals=list(spec.signals),
         range=_ends(spec.range),
         source="rlconf" if spec.module.partition(".")[0] == "rewards" else spec.file,
+        limits=_limits(spec.isolation),
     )
 
 
@@ -90,6 +96,9 @@ def _lines(one: Entry) -> list[str]:
         f"    reward.{one.name}.{name}={show(option['default'])}  ({option['type']})"
         for name, option in one.options.items()
     ]
+    if one.limits is not None:
+        told = " ".join(f"{name}={show(value)}" for name, value in one.limits.items())
+        lines.append(f"    runs in worker processes: {told}")
     return lines
 
 
@@ -101,6 +110,10 @@ def _options(defaults: Any, types: Any) -> dict[str, dict[str, Any]]:
         }
         for name, default in defaults.items()
     }
+
+
+def _limits(isolation: rewards.Isolation | None) -> dict[str, Any] | None:
+    return None if isolation is None else {key: getattr(isolation, key) for key in LIMITS}
 
 
 def _ends(bounds: tuple[float, float] | None) -> list[float] | None:

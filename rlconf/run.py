@@ -2,7 +2,8 @@
 
 Processes come up, the run folder is chosen, the configuration becomes objects, the policy is
 evaluated, trained and evaluated again; everything it did is in the run folder. Exit status: 0 at
-the end of training, 130 after Ctrl-C and 143 after SIGTERM (with a checkpoint to resume from).
+the end of training, 130 after Ctrl-C and 143 after SIGTERM (with a checkpoint to resume from), 75
+after a phase that took longer than its limit (`rlconf.watchdog`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from rlconf import evaluate, evaluations, launch, manifest, plots, trust
+from rlconf import evaluate, evaluations, launch, manifest, plots, topology, trust
 from rlconf.console import Reporter, quiet_libraries
+from rlconf.doctor.live import LiveDoctor
 from rlconf.folder import RunFolder
+from rlconf.guards import Beat, finite_guard, watch
 from rlconf.interrupt import Interrupt
 from rlconf.launch import World
 from rlconf.methods import Training, make_training
@@ -24,6 +27,7 @@ from rlconf.schema import Config
 from rlconf.session import Session, add_evaluation, begin, read_evaluation
 from rlconf.token_files import TokenFiles
 from rlconf.tracking import Trackers
+from rlconf.watchdog import Watchdog
 from trainers import OnlineTrainer
 from trainers.resume import is_sharded
 
@@ -48,20 +52,22 @@ def train(config: Config) -> int:
         RlconfError: the processes, the folder or the checkpoint are not as asked for.
     """
     world = launch.start(config.trainer.get("use_cpu"))
-    launch.check_topology(
-        world, processes=config.launch.processes, distribution=config.launch.distribution
-    )
+    topology.check_started(config, world)
     quiet_libraries()
     session = begin(config, world)
     reporter = Reporter(world.is_first)
     trackers = Trackers(config, session)
     status, code = manifest.FAILED, 1
     facts: dict[str, Any] = {}
-    with reporter.logged_to(session.folder.log):
+    with (
+        reporter.logged_to(session.folder.log),
+        watch(config, session, world, reporter) as watchdog,
+        watchdog.phase("startup"),
+    ):
         for note in (f"run folder: {session.folder.path}", *session.notes, *trust.warnings(config)):
             reporter.say(note)
         try:
-            code, facts = _train(config, session, world, reporter, trackers)
+            code, facts = _train(config, session, world, reporter, trackers, watchdog)
             status = manifest.INTERRUPTED if code else manifest.FINISHED
         except KeyboardInterrupt:
             status = manifest.INTERRUPTED
@@ -80,18 +86,24 @@ def train(config: Config) -> int:
             session.release()
         if world.is_first and config.logging.report:
             _report(session.folder, reporter)
-    # A launcher ends all processes as soon as one has failed, and 143 is a failure to it: none may
-    # leave while another is still writing.
-    launch.wait(world)
+        # A launcher ends all processes as soon as one has failed, and 143 is a failure to it: none
+        # may leave while another is still writing.
+        launch.wait(world)
     return code
 
 
 def _train(
-    config: Config, session: Session, world: World, reporter: Reporter, trackers: Trackers
+    config: Config,
+    session: Session,
+    world: World,
+    reporter: Reporter,
+    trackers: Trackers,
+    watchdog: Watchdog,
 ) -> tuple[int, dict[str, Any]]:
     """Build, evaluate, train, evaluate, save. Returns the exit status and facts on the session."""
     folder = session.folder
-    metrics = Metrics(folder.metrics, session.generation, listeners=[trackers.log])
+    doctor = LiveDoctor(config.guard.doctor, reporter.say, folder.metrics)
+    metrics = Metrics(folder.metrics, session.generation, listeners=[trackers.log, doctor])
     progress, interrupt = TrainingProgress(reporter), Interrupt()
     checkpoints = Checkpoints(
         config.checkpoint.keep,
@@ -109,20 +121,23 @@ def _train(
             trackers.keep,
             *_rollout_files(config, session, world, tokenizer),
         ],
-        callbacks=[interrupt, checkpoints, metrics, progress],
+        callbacks=[Beat(watchdog), interrupt, checkpoints, metrics, progress],
+        guards={"finite": finite_guard(config, folder), "phase": watchdog.phase},
     )
     trainer = training.trainer
     checkpoints.log_first = not isinstance(trainer, OnlineTrainer)
     _silence(trainer)
+    topology.check_running(config, trainer, world)
     for note in training.notes:
         reporter.say(note)
     if world.is_first:
         trackers.open(trainer.args)
     if config.evaluate.before and session.step == 0:
-        _evaluate(config, "before", training, session, world, reporter)
+        with watchdog.phase("evaluation"):
+            _evaluate(config, "before", training, session, world, reporter)
     began = time.monotonic()
     try:
-        with interrupt:
+        with interrupt, watchdog.phase("step"):
             _advance(trainer, session)
     finally:
         progress.close()
@@ -134,9 +149,12 @@ def _train(
     }
     if not interrupt.signal:
         if config.checkpoint.final_model:
-            trainer.save_model(str(folder.model))
+            with watchdog.phase("checkpoint"):
+                trainer.save_model(str(folder.model))
         if config.evaluate.after:
-            _evaluate(config, "after", training, session, world, reporter)
+            with watchdog.phase("evaluation"):
+                _evaluate(config, "after", training, session, world, reporter)
+    watchdog.restart()
     if world.is_first:
         trackers.totals(metrics.summary, read_evaluation(folder))
         _show(config, session, interrupt, facts, reporter)

@@ -19,6 +19,7 @@ __all__ = [
     "Config",
     "DemonstrationsSection",
     "EvaluateSection",
+    "GuardSection",
     "LaunchSection",
     "LoggingSection",
     "ModelSection",
@@ -256,6 +257,46 @@ class CheckpointSection:
 
 
 @dataclass
+class GuardSection:
+    """What keeps a run from hanging or from going on with wrong numbers.
+
+    The first four are limits of rewards that run in worker processes (`rewards.Isolation`). They
+    hold for all of these, `reward.NAME.timeout` and so on for one; null leaves each reward its own.
+    The limits of phases are seconds after which a run that stands still is ended; null: no limit.
+
+    Attributes:
+        reward_timeout: seconds on the clock for one completion.
+        reward_memory_gib: GiB that a process may take beyond what its imports took.
+        reward_workers: processes of each reward on each rank; 0: one a core, at most 4.
+        reward_on_failure: reward of a completion that was stopped, crashed or raised: "none" (not
+            scored), a number, or "stop" (the run ends).
+        startup_limit: of building: data, weights, warm start, trainer.
+        generation_limit: of one generation batch without its rewards.
+        reward_limit: of all rewards of one generation batch.
+        step_limit: of the rest of one optimiser step: forward, backward, logging.
+        checkpoint_limit: of writing one checkpoint, or the files at the end.
+        evaluation_limit: of one evaluation.
+        nan: what a NaN or infinite loss or gradient does: "stop" the run, or "skip" that
+            optimiser step.
+        doctor: look for sick numbers every so many rows of `metrics.jsonl` and say each finding
+            once (`rlconf doctor`). 0: do not.
+    """
+
+    reward_timeout: float | None = None
+    reward_memory_gib: float | None = None
+    reward_workers: int | None = None
+    reward_on_failure: float | Literal["none", "stop"] | None = None
+    startup_limit: float | None = 7200.0
+    generation_limit: float | None = 3600.0
+    reward_limit: float | None = 1800.0
+    step_limit: float | None = 1800.0
+    checkpoint_limit: float | None = 3600.0
+    evaluation_limit: float | None = 14400.0
+    nan: Literal["stop", "skip"] = "stop"
+    doctor: int = 20
+
+
+@dataclass
 class Config:
     """A whole configuration.
 
@@ -289,6 +330,7 @@ class Config:
     demonstrations: DemonstrationsSection = field(default_factory=DemonstrationsSection)
     logging: LoggingSection = field(default_factory=LoggingSection)
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
+    guard: GuardSection = field(default_factory=GuardSection)
 
 
 def to_dict(config: Config) -> dict[str, Any]:

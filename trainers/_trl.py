@@ -9,6 +9,8 @@ Overridden, always through `super()` (see `trainers/online.py`):
     GRPOTrainer._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         -> (world*B, R)
     GRPOTrainer._save_checkpoint(model, trial), ._load_optimizer_and_scheduler(checkpoint)
+    transformers.Trainer._get_grad_norm(model, grad_norm=None), called once before each optimiser
+        step, after clipping and before `optimizer.step()` (see `trainers/finite.py`)
 Only listened to:
     GRPOTrainer._get_per_token_logps_and_entropies(model, input_ids, attention_mask,
         logits_to_keep, batch_size=None, ...) -> (logps, entropies, aux_loss)

@@ -7,7 +7,7 @@ With no part given it is `trl.GRPOTrainer` bit for bit (tests/invariant). Every 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from trainers import resume
 from trainers._trl import IMAGE_KEYS, policy_is_active
 from trainers.comm import AcceleratorComm
 from trainers.compatibility import conflicts
+from trainers.finite import FiniteGuard
 from trainers.rollout import Rollout, RolloutTokens
 from trainers.sampler import ResumableRepeatSampler
 from trainers.shapers.base import Shaper, ShaperBatch
@@ -43,6 +44,9 @@ class OnlineTrainer(GRPOTrainer):
             rewards were computed from.
         accuracy_reward: name of a reward function; logs `accuracy`, the share of scored completions
             whose reward under it is at least 1.
+        finite: what to do about a loss or gradient that is not finite. None: nothing, as in TRL.
+        phase: gives a context to be in, by name: "generation", "reward" (inside it), "checkpoint",
+            "evaluation". For a watchdog; the default does nothing.
 
     Attributes:
         stateful: by name, what is saved with every checkpoint and restored before the first batch
@@ -61,9 +65,13 @@ class OnlineTrainer(GRPOTrainer):
         on_rollout: Iterable[Callable[[Rollout], None]] = (),
         rollout_data: Sequence[str] = (),
         accuracy_reward: str | None = None,
+        finite: FiniteGuard | None = None,
+        phase: Callable[[str], AbstractContextManager[Any]] = nullcontext,
         **kwargs: Any,
     ) -> None:
+        self.phase = phase
         super().__init__(*args, **kwargs)
+        self.finite = finite
         self.shapers = list(shapers)
         self.on_rollout = list(on_rollout)
         self.rollout_data = list(rollout_data)
@@ -122,7 +130,8 @@ class OnlineTrainer(GRPOTrainer):
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
     ) -> Tensor:
-        matrix = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        with self.phase("reward"):
+            matrix = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         self._rewards = dict(zip(self.reward_func_names, matrix.unbind(dim=1), strict=True))
         if self.accuracy_reward is not None:
             scores = self._rewards[self.accuracy_reward]
@@ -139,7 +148,31 @@ class OnlineTrainer(GRPOTrainer):
         with recorder.recording(alone=False) if recorder and policy else nullcontext():
             return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
 
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Forward and backward of one micro-batch; see `transformers.Trainer.training_step`."""
+        if self.finite is None:
+            return super().training_step(*args, **kwargs)
+        self.finite.begin(self)
+        loss = super().training_step(*args, **kwargs)
+        self.finite.add(loss)
+        return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if self.finite is not None:
+            self.finite.end(self, norm)
+        return norm
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate inside training; see `transformers.Trainer.evaluate`."""
+        with self.phase("evaluation"):
+            return super().evaluate(*args, **kwargs)
+
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        with self.phase("generation"):
+            return self._generate_score_and_shape(inputs)
+
+    def _generate_score_and_shape(self, inputs: Any) -> dict[str, Any]:
         if not self.model.training:
             return super()._generate_and_score_completions(inputs)
         self.generation += 1
@@ -253,8 +286,9 @@ class OnlineTrainer(GRPOTrainer):
         folder = folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         problem: Exception | None = None
         try:
-            super()._save_checkpoint(model, trial)
-            resume.save(self, folder)
+            with self.phase("checkpoint"):
+                super()._save_checkpoint(model, trial)
+                resume.save(self, folder)
         except (OSError, RuntimeError, SafetensorError) as error:  # torch.save: RuntimeError
             problem = error
         # No rank goes on alone: the others would wait for it at their next collective.

@@ -3,7 +3,7 @@
     rlconf fetch smollm2
     OMP_NUM_THREADS=1 python benchmarks/overhead/recorders.py --pairs 20
 
-One `rlconf train experiment=smollm2 tracking=wandb tracking.mode=offline`, with every recorder on
+One `rlconf train experiment=smollm2 tracking=[wandb] tracking.mode=offline`, with every recorder on
 and off from step to step in the order off, on, on, off, so that a drift of the machine's speed
 falls on both. Two answers:
 
@@ -118,12 +118,14 @@ def main() -> None:
         config = compose(
             [
                 "experiment=smollm2",
-                "tracking=wandb",
+                "tracking=[wandb]",
                 "tracking.mode=offline",
                 "evaluate.before=false",
                 "evaluate.after=false",
                 "checkpoint.final_model=false",
+                "logging.report=false",
                 "trainer.save_strategy=no",
+                "trainer.per_device_train_batch_size=16",  # a short step: the share comes out high
                 f"trainer.max_steps={2 * options.pairs + 4}",
                 f"run.root={scratch}",
             ]

@@ -18,9 +18,8 @@ from typing import Any, Literal
 from data.tasks.base import Row, Task, task
 from data.tasks.levels import check_sizes
 from data.tasks.splits import share_out
-from rewards import guarded
 from rewards.errors import ConfigError
-from rewards.reasoning_gym import ask
+from rewards.reasoning_gym import StoppedError, ask
 from rewards.registry import did_you_mean
 
 FORMS = {
@@ -201,7 +200,7 @@ def _prompt(question: str, settings: GymSettings) -> str | list[dict[str, str]]:
 def _ask_draw(source: Mapping[str, Any], start: int, count: int) -> list[tuple[str, str | None]]:
     try:
         drawn: list[tuple[str, str | None]] = ask("draw", source, start, count)
-    except guarded.StoppedError:
+    except StoppedError:
         raise ConfigError(
             f"reasoning_gym's {source['name']} could not draw questions {start} to {start + count}"
             f" with these options: {source['options'] or 'its own'}"
@@ -238,5 +237,5 @@ def _check_dataset(settings: GymSettings) -> None:
             ask("check", source_of(settings, level, 0))
         except ConfigError as error:
             raise ValueError(f"{name}{at} refuses its options: {error}") from error
-        except guarded.StoppedError as error:
+        except StoppedError as error:
             raise ValueError(f"{name}{at} could not be made with these options") from error

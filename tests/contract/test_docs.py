@@ -41,8 +41,9 @@ def commands(guide: str) -> list[str]:
 
 @pytest.mark.parametrize("guide", GUIDES)
 def test_a_guide_has_a_test_a_check_and_a_training_run(guide: str) -> None:
-    starts = ["python -m pytest", "rlconf validate", "rlconf train"]
-    assert [" ".join(line.split()[:2]) for line in commands(guide)] == ["python -m", *starts[1:]]
+    starts = [" ".join(line.split()[:2]) for line in commands(guide)]
+    assert starts[:3] == ["python -m", "rlconf validate", "rlconf train"]
+    assert set(starts[3:]) <= {"rlconf train"}
 
 
 @pytest.mark.parametrize("guide", GUIDES)

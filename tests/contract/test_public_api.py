@@ -11,6 +11,8 @@ import rlconf
 NAMES = [
     "CheckpointError",
     "ConfigError",
+    "Isolation",
+    "NonFiniteError",
     "OnlineTrainer",
     "RewardError",
     "RlconfError",
@@ -62,6 +64,7 @@ def test_errors_share_a_base_and_are_also_what_the_standard_library_would_raise(
         "RewardError": ValueError,
         "CheckpointError": RuntimeError,
         "StorageError": OSError,
+        "NonFiniteError": ArithmeticError,
         "TopologyError": RuntimeError,
     }.items():
         assert issubclass(getattr(rlconf, name), rlconf.RlconfError)

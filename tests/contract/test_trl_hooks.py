@@ -23,6 +23,19 @@ SIGNATURES = {
 }
 
 
+def test_the_gradient_norm_is_asked_for_before_the_step() -> None:
+    """`FiniteGuard` may drop gradients between the two."""
+    trainer = transformers.Trainer
+    assert list(inspect.signature(trainer._get_grad_norm).parameters) == [
+        "self",
+        "model",
+        "grad_norm",
+    ]
+    source = inspect.getsource(trainer._run_epoch)
+    assert source.count("self._get_grad_norm(") == source.count("self.optimizer.step()") == 1
+    assert source.index("self._get_grad_norm(") < source.index("self.optimizer.step()")
+
+
 def test_version_is_the_pinned_one() -> None:
     assert trl.__version__.startswith("1.16.")
 

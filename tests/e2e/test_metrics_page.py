@@ -21,6 +21,7 @@ RUNS = {
     "ucas": [*EVAL, "trainer.per_device_eval_batch_size=8", "'reward=[exact,length]'"],
     "cispo": ["shaper=[]", "trainer.loss_type=cispo", "trainer.beta=0.1"],
     "vespo": ["shaper=[]", "trainer.loss_type=vespo", "peft=lora"],
+    "skip": ["guard.nan=skip", "shaper=[]"],
     "entropy": ["trainer.loss_type=grpo", "trainer.entropy_coef=0.01"],
 }
 

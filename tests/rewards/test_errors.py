@@ -4,6 +4,7 @@ from rewards import errors
 from rewards.errors import (
     CheckpointError,
     ConfigError,
+    NonFiniteError,
     RewardError,
     RlconfError,
     StorageError,
@@ -18,6 +19,7 @@ from rewards.errors import (
         (RewardError, ValueError),
         (CheckpointError, RuntimeError),
         (StorageError, OSError),
+        (NonFiniteError, ArithmeticError),
         (TopologyError, RuntimeError),
     ],
 )

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -18,17 +17,6 @@ BEST = {
     "format": ("<think>3+4</think><answer>7</answer>", "7"),
     "length": ("7", "7"),
     "math": (r"so \boxed{7}", "7"),
-}
-MEGABYTE = 1_000_000
-HOSTILE = {
-    "empty": "",
-    "boxes": "\\boxed{" * (MEGABYTE // 7),
-    "one long box": "\\boxed{" + "(" * MEGABYTE + "}",
-    "one deep box": "\\boxed{" + "{" * MEGABYTE + "}" * MEGABYTE + "}",
-    "tags": "<think>" * (MEGABYTE // 7),
-    "surrogates": "\\boxed{\ud800\udfff}",
-    "NUL": "\\boxed{\0}\0",
-    "megabyte of NUL": "\0" * MEGABYTE,
 }
 
 
@@ -55,23 +43,6 @@ def test_the_gold_answer_gets_full_marks_as_text_and_as_chat(name: str) -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_nothing_in_nothing_out(name: str) -> None:
     assert call(name, [], answer=[]) == []
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-@pytest.mark.parametrize("hostile", HOSTILE)
-def test_a_hostile_completion_earns_nothing_it_should_not_and_takes_no_time(
-    name: str, hostile: str
-) -> None:
-    start = time.process_time()
-    (value,) = call(name, [HOSTILE[hostile]], answer=["7"])
-    assert time.process_time() - start < 2.0
-    if name == "length":  # ten tokens are within the budget whatever they say
-        assert value == 1.0
-    elif name == "boxed":
-        well_formed = hostile in ("one long box", "one deep box", "surrogates", "NUL")
-        assert value == float(well_formed)
-    else:
-        assert value == 0.0
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from rewards import get
@@ -39,7 +41,27 @@ def test_another_locator() -> None:
     assert get("math", how="hash")(["#### 1,000", r"\boxed{1000}"], answer=["1000"] * 2) == [1, 0]
 
 
+def test_an_answer_without_end_is_wrong_and_counted() -> None:
+    metrics: dict[str, float] = {}
+    values = get("math", timeout=1.0)(
+        [r"\boxed{9^{9^{9^9}}}", r"\boxed{14/2}", r"\boxed{10^{10^{10}}}"],
+        answer=["7"] * 3,
+        log_metric=metrics.__setitem__,
+    )
+    assert values == [0.0, 1.0, 0.0]
+    assert sum(metrics.values()) >= 1.0  # the second tower may run out of memory or of time
+    assert set(metrics) == {
+        f"reward_failures/math/{kind}" for kind in ("timeout", "memory", "crash", "error")
+    }
+
+
+def test_even_in_the_trainers_process_sympy_is_elsewhere() -> None:
+    here = get("math", isolated=False)
+    assert here([r"\boxed{0.5}"], answer=[r"\frac{1}{2}"]) == [1.0]
+    assert "rewards._math" not in sys.modules
+
+
 @pytest.mark.parametrize("options", [{"max_length": 0}, {"timeout": 0.0}, {"timeout": -1.0}])
 def test_limits_that_cannot_be(options: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match="expected both above 0"):
+    with pytest.raises(ConfigError, match="expected"):
         get("math", **options)

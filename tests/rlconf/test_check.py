@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from rlconf.check import check, check_columns, ranks
+from rlconf.check import check, check_columns, options_under_guard, ranks
 from rlconf.compose import compose
-from rlconf.schema import Config
+from rlconf.schema import Config, GuardSection
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,34 @@ def test_rewards(base: Config):
     assert "budget=5, limit=3" in said(base, reward={"length": {"budget": 5, "limit": 3}})
     assert "every reward has weight 0" in said(base, reward={"exact": {"weight": 0.0}})
     assert said(base, reward={}) == ""  # the task's own
+
+
+def test_limits_of_isolated_rewards(base: Config):
+    math = {"math": {"timeout": 2, "on_failure": "none"}}
+    assert said(base, reward=math) == ""
+    assert "timeout=-1.0; expected" in said(base, reward={"math": {"timeout": -1.0}})
+    assert "on_failure=2.0 is outside" in said(base, reward={"math": {"on_failure": 2}})
+    assert "did you mean reward.math.timeout?" in said(base, reward={"math": {"time_out": 1}})
+    assert "add reward.exact.isolated=true" in said(base, reward={"exact": {"workers": 2}})
+    assert "reward.accuracy_reward: workers=-1" in said(
+        base, reward={"accuracy_reward": {"workers": -1}}
+    )
+    assert "no such setting" in said(base, reward={"think_format_reward": {"workers": 1}})
+    wrong = GuardSection(reward_timeout=0, reward_workers=-2)
+    assert said(base, reward=math, guard=wrong) == (
+        "guard.reward_timeout=0; expected a number above 0 | guard.reward_workers=-2; expected 1 "
+        "or more, or 0 for as many as there are cores"
+    )
+
+
+def test_a_reward_has_its_own_limits_else_the_guards(base: Config):
+    rewards = {"math": {"weight": 0.5, "timeout": 2.0}, "exact": {}, "accuracy_reward": {}}
+    guard = GuardSection(reward_timeout=3.0, reward_on_failure="stop")
+    config = dataclasses.replace(base, reward=rewards, guard=guard)
+    assert options_under_guard(config, "math") == {"timeout": 2.0, "on_failure": "stop"}
+    assert options_under_guard(config, "exact") == {}
+    both = {"timeout": 3.0, "on_failure": "stop"}
+    assert options_under_guard(config, "accuracy_reward") == both
 
 
 def test_rewards_of_trl(base: Config):

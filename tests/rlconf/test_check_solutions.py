@@ -64,3 +64,8 @@ def test_the_trees_recipes_fit_sft_and_a_persons_settings_are_checked():
     text = refused("trainer=sft", "trainer.num_generations=4", "trainer.packng=true")
     assert "trainer=sft has no such setting, it belongs to trainer=grpo" in text
     assert "did you mean trainer.packing?" in text
+
+
+def test_a_setting_without_its_section_is_looked_for_in_the_methods_own():
+    assert "did you mean trainer.packing?" in refused("trainer=sft", "packing=true")
+    assert "did you mean trainer.beta?" in refused("beta=0.1")

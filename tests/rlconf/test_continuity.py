@@ -33,6 +33,9 @@ CHECKPOINT = Path("runs/a/b/checkpoints/checkpoint-4")
         ("model.tiny.hidden", May.NEVER),
         ("model.path", May.BRANCH),
         ("reward.exact.weight", May.BRANCH),
+        ("reward.math.timeout", May.ONWARD),
+        ("guard.reward_workers", May.ONWARD),
+        ("guard.reward_on_failure", May.BRANCH),  # it is what a completion is worth
         ("shaper.ucas.beta", May.BRANCH),
         ("trainer.epsilon", May.BRANCH),
         ("trainer.something_new", May.BRANCH),

@@ -6,7 +6,7 @@ import pytest
 
 from rlconf.arithmetic import Batch, plan
 from rlconf.effects import advice, extra_forwards, without_effect
-from rlconf.schema import Config, LoggingSection, TrackingSection
+from rlconf.schema import Config, GuardSection, LoggingSection, TrackingSection
 from rlconf.trl_fields import effective
 
 ON_POLICY = {"per_device_train_batch_size": 8, "num_generations": 8}
@@ -100,3 +100,11 @@ def test_advice():
     )
     assert advice(effective({"importance_sampling_level": "sequence", "loss_type": "grpo"})) == []
     assert advice(effective({})) == []
+
+
+def test_limits_of_worker_processes_that_nothing_runs_in():
+    guard = GuardSection(reward_timeout=3.0)
+    config = Config(reward={"exact": {}}, guard=guard)
+    assert idle(config) == "guard.reward_timeout=3.0: no chosen reward runs in worker processes"
+    assert idle(Config(reward={"exact": {}, "math": {}}, guard=guard)) == ""
+    assert idle(Config(reward={"exact": {"isolated": True}}, guard=guard)) == ""

@@ -66,3 +66,30 @@ def test_wrong_options():
         foreign.get("repetition_penalty_reward", max_penalty=1)
     with pytest.raises(ConfigError, match="max_len is not set"):
         foreign.get("cosine_scaled_reward")
+
+
+def test_what_evaluates_the_models_text_runs_elsewhere():
+    assert [n for n in foreign.OPTIONS if foreign.isolation(n)] == [
+        name for name in foreign.OPTIONS if "accuracy" in name or "cosine" in name
+    ]
+    metrics: dict[str, float] = {}
+    extra: dict[str, list] = {}
+    reward = foreign.get("accuracy_reward", timeout=2.0)
+    values = reward(
+        completions=[r"\boxed{9^{9^{9^9}}}", r"\boxed{4/2}"],
+        answer=["2", "2"],
+        log_metric=metrics.__setitem__,
+        log_extra=extra.__setitem__,
+    )
+    assert values == [0.0, 1.0]
+    assert metrics["reward_failures/accuracy_reward/timeout"] == 1.0
+    assert extra["solution"] == [None, "2"]
+    cosine = foreign.get("cosine_scaled_reward", max_len=9, min_value_wrong=-2.0, timeout=1.0)
+    assert cosine([r"\boxed{9^{9^{9^9}}}"], answer=["2"], completion_ids=[[0]]) == [-2.0]
+
+
+def test_its_limits_are_checked():
+    with pytest.raises(ConfigError, match=r"reward.accuracy_reward: timeout=0.0; expected"):
+        foreign.get("accuracy_reward", timeout=0)
+    with pytest.raises(ConfigError, match="no such setting"):
+        foreign.get("think_format_reward", timeout=1)

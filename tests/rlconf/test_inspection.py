@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rewards.errors import ConfigError
 from rlconf import cli
 from rlconf.compose import compose
 from rlconf.inspection import inspect, visible
@@ -37,6 +38,11 @@ def test_the_quickstart(capsys: pytest.CaptureFixture[str]):
     assert tokens[-1][5] == "(special)"
     assert [int(line[2]) for line in tokens] == list(range(len(tokens)))
     assert "exact (weight 1): full marks (1) for all" in out
+
+
+def test_supervised_training_samples_no_batch():
+    with pytest.raises(ConfigError, match="leave trainer=sft out"):
+        inspect(compose(["trainer=sft"]))
 
 
 def test_these_are_the_prompts_that_the_trainer_draws(

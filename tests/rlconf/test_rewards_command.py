@@ -77,7 +77,11 @@ def test_the_list_has_ours_trls_and_the_plugins(capsys: pytest.CaptureFixture[st
         "signals": [],
         "range": [0.0, 1.0],
         "source": f"{Path('mine.py').resolve()}:4",
+        "limits": None,
     }
+    limits = {"timeout": 5.0, "memory_gib": 4.0, "workers": 0, "on_failure": 0.0}
+    assert entries["math"]["limits"] == limits
+    assert entries["cosine_scaled_reward"]["limits"]["on_failure"] == -1.0
     assert entries["trial_signal"]["signals"] == ["certainty"]
     assert (entries["exact"]["source"], entries["accuracy_reward"]["source"]) == ("rlconf", "TRL")
 
@@ -87,6 +91,7 @@ def test_the_list_as_text(capsys: pytest.CaptureFixture[str]):
     assert "length  [0, 1]  (rlconf)\n    1 up to `budget`, falling linearly" in text
     assert "    reward.format.tags=[think,answer]  (tuple of str)\n" in text
     assert "    reward.exact.how=final  (one of 'final', " in text
+    assert "    runs in worker processes: timeout=5 memory_gib=4 workers=0 on_failure=0" in text
 
 
 def test_scores_and_parts_of_each_completion(capsys: pytest.CaptureFixture[str], plugin: str):
