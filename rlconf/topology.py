@@ -114,7 +114,7 @@ def zero_stage(settings: Any, environ: Mapping[str, str]) -> int | None:
         except ValueError:
             return None  # DeepSpeed itself says what is wrong with it
     if isinstance(settings, Mapping):
-        stage = settings.get("zero_optimization", {}).get("stage")
+        stage = (settings.get("zero_optimization") or {}).get("stage")
     else:
         stage = environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE")
     return int(stage) if str(stage).isdigit() else None

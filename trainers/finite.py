@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from rewards.errors import NonFiniteError
 from trainers.files import replacing, write_text
@@ -70,7 +71,9 @@ class FiniteGuard:
             NonFiniteError: the policy is "stop" and something is not finite, or this was one of too
                 many skipped steps in a row.
         """
-        losses, self._losses = torch.stack(self._losses), []
+        losses, self._losses = torch.stack(self._losses).float(), []
+        if isinstance(norm, DTensor):
+            norm = norm.full_tensor()
         # A gradient scaler (fp16) meets infinite gradients as a matter of course and skips them.
         scaled = trainer.accelerator.scaler is not None
         numbers = losses.sum() if norm is None or scaled else losses.sum() + norm

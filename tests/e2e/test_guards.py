@@ -16,9 +16,9 @@ from rlconf import reward
 
 
 @reward("hangs")
-def hangs(text: str) -> float:
+def hangs(completions):
     time.sleep(3600)
-    return 0.0
+    return [0.0 for _ in completions]
 """
 OFF = ["evaluate.before=false", "evaluate.after=false", "logging.plots=false"]
 
