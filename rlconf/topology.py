@@ -117,7 +117,7 @@ def zero_stage(settings: Any, environ: Mapping[str, str]) -> int | None:
         stage = (settings.get("zero_optimization") or {}).get("stage")
     else:
         stage = environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE")
-    return int(stage) if str(stage).isdigit() else None
+    return int(stage) if stage is not None and str(stage).isdigit() else None
 
 
 def launcher_processes(command: Sequence[str]) -> int | None:
