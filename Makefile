@@ -34,7 +34,7 @@ train: install  ## install, then train a small model with UCAS on the CPU (exper
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/rlconf train experiment=quickstart $(ARGS)
 
 test: lint  ## install, then ruff, mypy and all tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: install  ## ruff (rules and format) and mypy
 	$(BIN)/ruff check .
