@@ -16,7 +16,7 @@ from typing import Any
 from data.solutions import Outcome
 from rewards.errors import ConfigError
 from rlconf import manifest
-from rlconf.redact import redact
+from rlconf.redact import redact, redact_text
 from rlconf.schema import Config, to_dict
 
 __all__ = [
@@ -77,8 +77,8 @@ def provenance(config: Config, target: str, model: str | None) -> dict[str, Any]
     """
     plain = redact(to_dict(config))
     return {
-        "target": target,
-        "model": model,
+        "target": redact_text(target),
+        "model": None if model is None else redact_text(model),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "config_hash": manifest.config_hash(plain),
         "settings": {key: plain[key] for key in ("task", "reward", "evaluate")},

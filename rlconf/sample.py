@@ -22,6 +22,7 @@ from rlconf.evaluate import share
 from rlconf.launch import World
 from rlconf.problems import is_installed
 from rlconf.progress import is_tenth
+from rlconf.redact import redact
 from rlconf.schema import Config
 
 if TYPE_CHECKING:
@@ -161,26 +162,28 @@ def _identity(
     """What the solutions depend on: another of these, another file."""
     settings = config.sampling
     template = tokenizer.chat_template
-    return {
-        "model": model,
-        "revision": config.model.revision,
-        "weights": weights_stamp(model),
-        "dtype": config.model.dtype,
-        "chat_template_sha256": None if template is None else _digest(template),
-        "chat_template_kwargs": config.trainer.get("chat_template_kwargs"),
-        "task": config.task,
-        "split": settings.split,
-        "limit": settings.limit,
-        "reward": task.rewards[0],
-        "seed": config.seed,
-        "engine": settings.engine,
-        "n": settings.n,
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        "max_new_tokens": limit,
-        "batch_size": settings.batch_size,
-        "versions": {name: version(name) for name in ("torch", "transformers")},
-    }
+    return redact(
+        {
+            "model": model,
+            "revision": config.model.revision,
+            "weights": weights_stamp(model),
+            "dtype": config.model.dtype,
+            "chat_template_sha256": None if template is None else _digest(template),
+            "chat_template_kwargs": config.trainer.get("chat_template_kwargs"),
+            "task": config.task,
+            "split": settings.split,
+            "limit": settings.limit,
+            "reward": task.rewards[0],
+            "seed": config.seed,
+            "engine": settings.engine,
+            "n": settings.n,
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "max_new_tokens": limit,
+            "batch_size": settings.batch_size,
+            "versions": {name: version(name) for name in ("torch", "transformers")},
+        }
+    )
 
 
 def weights_stamp(model: str) -> str | None:

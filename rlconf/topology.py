@@ -174,6 +174,11 @@ def differences(asked: Asked, found: Sequence[Found]) -> list[str]:
     if len({one.kind for one in found}) > 1:
         kinds = ", ".join(f"rank {rank}: {one.kind}" for rank, one in enumerate(found))
         problems.append(f"the ranks are distributed differently ({kinds}): start them alike")
+    if asked.kind == "DDP" and asked.processes is None and len(found) == 1:
+        problems.append(
+            f"{asked.by} and one process runs: start with torchrun or accelerate launch, or set "
+            "launch=auto"
+        )
     sharded = asked.kind in SHARDING.values()
     if sharded and first.kind != asked.kind:
         problems.append(

@@ -21,6 +21,7 @@ from rlconf.effects import advice, extra_forwards, without_effect
 from rlconf.overrides import plain, show
 from rlconf.plugins import settings_defaults
 from rlconf.problems import raise_all
+from rlconf.redact import redact
 from rlconf.schema import Config, to_dict
 from rlconf.trl_fields import defaults, effective, method_of
 
@@ -172,7 +173,7 @@ def differences(config: Config) -> list[str]:
     """
     from rlconf.compose import composed
 
-    root, mine = composed([])[0], to_dict(config)
+    root, mine = composed([])[0], redact(to_dict(config))
     chosen = {
         "task": (root["task"]["name"], config.task["name"]),
         "reward": (list(root["reward"]), list(config.reward)),

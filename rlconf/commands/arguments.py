@@ -70,18 +70,21 @@ def compose_for(target: str, overrides: list[str]) -> Config:
 
 
 def print_config(overrides: list[str]) -> int:
-    """Print the composed configuration; a wrong override is refused as ever."""
+    """Print the composed configuration without its secrets; a wrong override is refused as ever."""
     from omegaconf import OmegaConf
 
     from rlconf.compose import composed
     from rlconf.problems import raise_all
+    from rlconf.redact import redact
 
     values, problems = composed(overrides)
     raise_all(problems)
-    say(OmegaConf.to_yaml(OmegaConf.create(values)).rstrip())
+    say(OmegaConf.to_yaml(OmegaConf.create(redact(values))).rstrip())
     return 0
 
 
 def say(text: str) -> None:
-    """Print what the command was asked for."""
-    print(text)  # noqa: T201  what the command was asked for
+    """Print what the command was asked for; a secret in it is redacted."""
+    from rlconf.redact import redact_text
+
+    print(redact_text(text))  # noqa: T201  what the command was asked for

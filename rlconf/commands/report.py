@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="default: report.html in the run's folder, or here for several runs",
+        help="default: report.html in the folder that was named, or here for several",
     )
 
 
@@ -34,6 +34,10 @@ def run(options: argparse.Namespace) -> int:
     from rlconf.report.load import find
 
     found = find(options.runs)
-    default = RunFolder(found[0]).report if len(found) == 1 else Path("report.html")
+    default = Path("report.html")
+    if len(found) == 1:
+        default = RunFolder(found[0]).report
+    elif len(options.runs) == 1:  # a folder of runs, such as a sweep's, has its page in it
+        default = options.runs[0] / "report.html"
     say(str(write_report(found, options.out or default)))
     return 0

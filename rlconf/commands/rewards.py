@@ -69,6 +69,7 @@ def _list(options: argparse.Namespace) -> int:
 def _test(options: argparse.Namespace) -> int:
     from rewards.errors import ConfigError
     from rlconf import reward_rows
+    from rlconf.redact import redact
     from rlconf.reward_trial import report, reward_options, try_reward
 
     if bool(options.completion) == (options.rollouts is not None):
@@ -82,6 +83,7 @@ def _test(options: argparse.Namespace) -> int:
         recorded = reward_rows.run_config(options.rollouts)
     settings = reward_options(options.name, options.overrides, recorded)
     trial = try_reward(options.name, settings, rows)
+    settings = redact(settings)
     if options.json:
         compared = {"recorded": rows.scores[options.name]} if options.name in rows.scores else {}
         say(json.dumps({"reward": options.name, "options": settings, **asdict(trial), **compared}))

@@ -101,7 +101,7 @@ def _is_run(path: Path) -> bool:
 
 
 def _runs_below(path: Path) -> list[Path]:
-    folders = [one for pattern in ("*", "*/*") for one in sorted(path.glob(pattern))]
+    folders = [one for pattern in ("*", "*/*", "*/*/*") for one in sorted(path.glob(pattern))]
     return [one for one in folders if _is_run(one) and not one.is_symlink()]
 
 

@@ -92,6 +92,38 @@ def test_a_stray_argument_is_refused_with_2(line, capsys: pytest.CaptureFixture[
     assert "unrecognized arguments" in capsys.readouterr().err
 
 
+JUDGE = """
+from rlconf import reward
+
+@reward("paid_judge", range=(0.0, 1.0))
+def paid_judge(completions, api_key: str = ""):
+    return [0.0 for _ in completions]
+"""
+
+
+@pytest.mark.parametrize("command", [["train", "--cfg"], ["validate"]])
+def test_what_is_printed_holds_no_secret(
+    command: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+):
+    from rlconf import plugins
+
+    (tmp_path / "judge.py").write_text(JUDGE)
+    monkeypatch.setenv("JUDGE_API_KEY", "canary-7Zq4tVwL")
+    given = [f"plugins=[{tmp_path}/judge.py]", "reward=[exact,paid_judge]"]
+    try:
+        status = cli.main([*command, *given, "reward.paid_judge.api_key=${oc.env:JUDGE_API_KEY}"])
+    finally:
+        for module in [name for name in sys.modules if name.startswith("rlconf_plugin_judge")]:
+            plugins.forget(module)
+    said = "".join(capsys.readouterr())
+    assert status == 0
+    assert "api_key" in said
+    assert "canary" not in said
+
+
 def test_an_unknown_command_is_refused_with_2():
     with pytest.raises(SystemExit) as end:
         cli.main(["trian"])
