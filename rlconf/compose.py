@@ -220,8 +220,10 @@ def _not_chosen(config: DictConfig, group: str, name: str, key: str) -> Problem:
         return Problem(f"{key}: there is no {group} {name!r}{nearest(name, known)}", (key,))
     wanted = ",".join([*chosen, name])
     if group == "reward" and not chosen:  # then the task's own rewards are what counts
-        text = f"{key} is set but {name} is not chosen: add reward=[{name}], and beside it the "
-        return Problem(f"{text}task's own, such as reward=[exact,{name}]", (key,))
+        text = (
+            f"{key} is set but {name} is not chosen: add reward=[{name}]; the task's own rewards "
+        )
+        return Problem(f"{text}count then only if they are listed too", (key,))
     return Problem(f"{key} is set but {name} is not chosen: add {group}=[{wanted}]", (key,))
 
 

@@ -106,8 +106,8 @@ def test_a_setting_does_not_switch_its_part_on():
     )
     assert "add reward=[exact,length]" in message("reward=[exact]", "reward.length.weight=1")
     assert message("reward.length.weight=1") == (
-        "reward.length.weight is set but length is not chosen: add reward=[length], and beside it "
-        "the task's own, such as reward=[exact,length]"
+        "reward.length.weight is set but length is not chosen: add reward=[length]; the task's "
+        "own rewards count then only if they are listed too"
     )
     assert "there is no reward 'exat'; did you mean exact?" in message("reward.exat.weight=1")
     assert "add peft=lora" in message("peft.r=4")

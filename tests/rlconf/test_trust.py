@@ -43,7 +43,7 @@ def recorded(folder: Path, **changes: dict) -> Path:
 )
 def test_an_override_names_no_code(override):
     with pytest.raises(ConfigError, match=r"_target_: a configuration cannot name code to import"):
-        compose.compose([override])
+        compose.compose(["reward=[exact]", override])
 
 
 def test_a_recorded_configuration_names_no_code(tmp_path):
