@@ -42,6 +42,7 @@ __all__ = [
     "build_tokenizer",
     "check_enough",
     "dataset",
+    "dev_rows",
     "prompt_lengths",
     "reward_weights",
     "short_enough",
@@ -122,6 +123,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
     raise_all(check_columns(weights, list(task.train[0]), task.name))
     rewards = overlapped([build_reward(config, name) for name in weights])
     arguments = build_grpo_config(config, task, list(weights.values()), output_dir)
+    dev = dev_rows(task, arguments)
     model, tokenizer = build_model(config, task)
     rows, dropped = short_enough(task.train, tokenizer, config)
     prompts = math.ceil(arguments.generation_batch_size / arguments.num_generations)
@@ -134,7 +136,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
         rewards=rewards,
         accuracy_reward=build_reward(config, task.rewards[0]),
         train=dataset(rows),
-        dev=dataset(task.dev) if arguments.eval_strategy != "no" else None,
+        dev=None if dev is None else dataset(dev),
         shapers=_build_shapers(config),
         peft_config=None if config.peft is None else build_peft(config.peft),
         notes=[*task.notes, *dropped],
@@ -223,6 +225,22 @@ def dataset(rows: list[dict[str, Any]]) -> Dataset:
     from datasets import Dataset
 
     return Dataset.from_list(rows)
+
+
+def dev_rows(task: Task, arguments: Any) -> list[Row] | None:
+    """The rows that the trainer evaluates on, None where it does not evaluate.
+
+    Raises:
+        ConfigError: it is to evaluate and there are none.
+    """
+    if arguments.eval_strategy == "no":
+        return None
+    if not task.dev:
+        raise ConfigError(
+            f"trainer.eval_strategy is on and task {task.name} has no dev rows: set task.dev_size "
+            "or task.dev_path, or trainer.eval_strategy=no"
+        )
+    return task.dev
 
 
 def short_enough(

@@ -1,7 +1,9 @@
 """Ctrl-C and SIGTERM end a run at the end of its step, with a checkpoint.
 
 The signal handler only notes the signal. At the end of every step the processes agree, by one
-all-reduce, on whether any of them was signalled; then all save and stop together. The command's
+all-reduce, on whether any of them was signalled; then all save and stop together. After the last
+step they agree again, before and after the final evaluation. A signal ends that evaluation at once
+where there is one process; several finish it, as none may leave while another waits. The command's
 exit status is 128 + signal: 130 after Ctrl-C, 143 after SIGTERM.
 """
 
@@ -11,6 +13,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -21,6 +25,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # torchrun passes a Ctrl-C on to workers that the terminal has already told, so two within this
 # time are one. A person who presses it again means "now".
 SAME_PRESS_SECONDS = 2.0
+
+
+class _Stopped(BaseException):
+    """Ends what may be left off; no `except Exception` of a reward or a library swallows it."""
 
 
 class Interrupt(TrainerCallback):
@@ -34,6 +42,7 @@ class Interrupt(TrainerCallback):
         self.signal = 0
         self._seen = 0
         self._when = 0.0
+        self._at_once = False
         self._previous: dict[int, Any] = {}
 
     @property
@@ -58,6 +67,22 @@ class Interrupt(TrainerCallback):
             signal.signal(number, handler)
         self._previous = {}
 
+    def settle(self, device: torch.device) -> None:
+        """Agree on a signal seen outside the steps; every process must call this."""
+        if not self.signal:  # which is the same on all of them
+            self.signal = agree(self._seen, device)
+
+    @contextmanager
+    def at_once(self, *, alone: bool) -> Iterator[None]:
+        """Where a signal ends the block at once, if this is the only process; then `settle`."""
+        self._at_once = alone
+        try:
+            yield
+        except _Stopped:
+            pass
+        finally:
+            self._at_once = False
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if number == signal.SIGINT and self._seen and now - self._when > SAME_PRESS_SECONDS:
@@ -66,7 +91,10 @@ class Interrupt(TrainerCallback):
             self._seen, self._when = number, now
             name = signal.Signals(number).name
             # os.write: a handler may run in the middle of any other writing.
-            os.write(2, f"\n{name}: saving and stopping at the end of this step.\n".encode())
+            what = "stopping" if self._at_once else "saving and stopping at the end of this step"
+            os.write(2, f"\n{name}: {what}.\n".encode())
+            if self._at_once:
+                raise _Stopped
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

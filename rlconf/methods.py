@@ -22,6 +22,7 @@ from rlconf.build import (
     build_reward,
     build_task,
     dataset,
+    dev_rows,
     short_enough,
 )
 from rlconf.schema import Config
@@ -76,7 +77,7 @@ def make_training(
         listeners: given the tokenizer, the listeners for rollouts; a method without rollouts asks
             for none.
         callbacks: of transformers' trainer.
-        guards: `finite` and `phase` of `OnlineTrainer`; other trainers have no hooks for them.
+        guards: `finite` and `phase` of `trainers.guarded.GuardedTrainer`.
 
     Raises:
         ConfigError: the data, the model and the settings do not fit.
@@ -121,23 +122,22 @@ def _sft(
     guards: Mapping[str, Any],
 ) -> Training:
     """TRL's supervised fine-tuning on the task's demonstrations, or on sampled solutions."""
-    from trl import SFTTrainer
+    from trainers.sft import GuardedSFT
 
     task = build_task(config)
     arguments = build_arguments(config, output_dir)
+    dev = dev_rows(task, arguments)
     model, tokenizer = policies.build_model(config, task)
     examples, notes = _demonstrations(config, task, tokenizer)
-    dev = None
-    if arguments.eval_strategy != "no":
-        dev = dataset(_from_rows(config, task.dev)[0])
-    trainer = SFTTrainer(
+    trainer = GuardedSFT(
         model=model,
         args=arguments,
         processing_class=tokenizer,
         train_dataset=dataset(examples),
-        eval_dataset=dev,
+        eval_dataset=None if dev is None else dataset(_from_rows(config, dev)[0]),
         peft_config=None if config.peft is None else policies.build_peft(config.peft),
         callbacks=list(callbacks),
+        **guards,
     )
     return Training(
         trainer,

@@ -136,24 +136,26 @@ def _train(
         with watchdog.phase("evaluation"):
             _evaluate(config, "before", training, session, world, reporter)
     began = time.monotonic()
-    try:
-        with interrupt, watchdog.phase("step"):
-            _advance(trainer, session)
-    finally:
-        progress.close()
-    facts = {
-        "step": trainer.state.global_step,
-        "generation": metrics.generation,
-        "training_seconds": round(time.monotonic() - began, 3),
-        "totals": metrics.summary,
-    }
-    if not interrupt.signal:
-        if config.checkpoint.final_model:
+    with interrupt:
+        try:
+            with watchdog.phase("step"):
+                _advance(trainer, session)
+        finally:
+            progress.close()
+        facts = {
+            "step": trainer.state.global_step,
+            "generation": metrics.generation,
+            "training_seconds": round(time.monotonic() - began, 3),
+            "totals": metrics.summary,
+        }
+        if config.checkpoint.final_model and not interrupt.signal:
             with watchdog.phase("checkpoint"):
                 trainer.save_model(str(folder.model))
-        if config.evaluate.after:
-            with watchdog.phase("evaluation"):
+        interrupt.settle(trainer.args.device)
+        if config.evaluate.after and not interrupt.signal:
+            with watchdog.phase("evaluation"), interrupt.at_once(alone=world.size == 1):
                 _evaluate(config, "after", training, session, world, reporter)
+            interrupt.settle(trainer.args.device)
     watchdog.restart()
     if world.is_first:
         trackers.totals(metrics.summary, read_evaluation(folder))
@@ -209,7 +211,13 @@ def _evaluate(
     reporter: Reporter,
 ) -> None:
     """Evaluate the policy as it is now and add the result to ``evaluation.json``."""
-    trainer = training.trainer
+    trainer, split = training.trainer, config.evaluate.split
+    if not getattr(training.task, split):
+        reporter.say(
+            f"task {training.task.name} has no questions in its {split} split, so the model is not "
+            f"evaluated {name} training: set task.{split}_size, or another evaluate.split"
+        )
+        return
     if is_sharded(trainer):
         reporter.say(
             f"the model is sharded over the processes, so it is not evaluated {name} training: "

@@ -8,13 +8,16 @@ Overridden, always through `super()` (see `trainers/online.py`):
     GRPOTrainer._generate_and_score_completions(inputs) -> dict
     GRPOTrainer._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         -> (world*B, R)
-    GRPOTrainer._save_checkpoint(model, trial), ._load_optimizer_and_scheduler(checkpoint)
+    GRPOTrainer._load_optimizer_and_scheduler(checkpoint)
+    GRPOTrainer._save_checkpoint(model, trial), SFTTrainer._save_checkpoint(model, trial) (see
+        `trainers/guarded.py`)
     transformers.Trainer._get_grad_norm(model, grad_norm=None), called once before each optimiser
         step, after clipping and before `optimizer.step()` (see `trainers/finite.py`)
 Only listened to:
     GRPOTrainer._get_per_token_logps_and_entropies(model, input_ids, attention_mask,
         logits_to_keep, batch_size=None, ...) -> (logps, entropies, aux_loss)
 Read:
+    SFTTrainer._metrics
     GRPOTrainer._metrics, ._logs, .reward_func_names, .num_generations, .temperature
     GRPOTrainer._step, ._buffered_inputs, ._entropy_window_stats, ._current_train_step_time, saved
         and set again on resume (see `trainers/resume.py`), as are .reward_weights and .ref_model

@@ -11,7 +11,7 @@ import json
 import logging
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from safetensors.torch import save_file
@@ -22,7 +22,7 @@ from rewards.errors import NonFiniteError
 from trainers.files import replacing, write_text
 
 if TYPE_CHECKING:
-    from trainers.online import OnlineTrainer
+    from trainers.guarded import GuardedTrainer
 
 __all__ = ["MOST_IN_A_ROW", "FiniteGuard"]
 
@@ -33,7 +33,7 @@ MOST_IN_A_ROW = 10
 
 
 class FiniteGuard:
-    """What `OnlineTrainer` does about a step whose loss or gradient is not finite.
+    """What a `GuardedTrainer` does about a step whose loss or gradient is not finite.
 
     Args:
         policy: "stop" raises on every rank; "skip" drops the gradients of that optimiser step, so
@@ -51,7 +51,7 @@ class FiniteGuard:
         self._logged_before: Tensor | None = None
         self._in_a_row = 0
 
-    def begin(self, trainer: OnlineTrainer) -> None:
+    def begin(self, trainer: GuardedTrainer) -> None:
         """Before a micro-batch: keep the loss to be logged as it was before this step."""
         if self.policy == "skip" and not self._losses:
             self._logged_before = trainer._tr_loss.clone()
@@ -60,7 +60,7 @@ class FiniteGuard:
         """After a micro-batch: keep its loss, a 0-D tensor that stays on its device."""
         self._losses.append(loss)
 
-    def end(self, trainer: OnlineTrainer, norm: Tensor | float | None) -> None:
+    def end(self, trainer: GuardedTrainer, norm: Tensor | float | None) -> None:
         """Before the optimiser's step, on every rank alike.
 
         Args:
@@ -103,7 +103,7 @@ class FiniteGuard:
             trainer._tr_loss.copy_(self._logged_before)
 
     def _dump(
-        self, trainer: OnlineTrainer, step: int, losses: Tensor, norm: Tensor | float | None
+        self, trainer: GuardedTrainer, step: int, losses: Tensor, norm: Tensor | float | None
     ) -> str:
         """Write this rank's batch and say where; a disk that refuses must not hide the finding."""
         if self.folder is None:
@@ -113,7 +113,7 @@ class FiniteGuard:
         tensors = batch_of(trainer, len(losses))
         about = {
             "step": step,
-            "generation": trainer.generation,
+            "generation": getattr(trainer, "generation", None),
             "rank": rank,
             "losses": [plain(value) for value in losses.tolist()],
             "grad_norm": None if norm is None else plain(float(norm)),
@@ -129,17 +129,14 @@ class FiniteGuard:
         return f" The batch is in {path}."
 
 
-def batch_of(trainer: OnlineTrainer, micro_batches: int) -> dict[str, Tensor]:
+def batch_of(trainer: GuardedTrainer, micro_batches: int) -> dict[str, Tensor]:
     """The tensors of the micro-batches just trained on, by ``NUMBER/NAME``, on the CPU.
 
     Where one optimiser step spans several generation batches, those of the last of them.
     """
-    buffered = trainer._buffered_inputs or []
-    last = (trainer._step - 1) % max(len(buffered), 1)
-    chosen: list[dict[str, Any]] = buffered[max(0, last + 1 - micro_batches) : last + 1]
     return {
         f"{number}/{name}": value.detach().cpu().clone().contiguous()
-        for number, batch in enumerate(chosen)
+        for number, batch in enumerate(trainer.trained_on(micro_batches))
         for name, value in batch.items()
         if isinstance(value, Tensor)
     }

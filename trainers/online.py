@@ -7,24 +7,22 @@ With no part given it is `trl.GRPOTrainer` bit for bit (tests/invariant). Every 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
+from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOTrainer
 
 from rewards.confidence import masked_mean
-from rewards.errors import CheckpointError, ConfigError
+from rewards.errors import ConfigError
 from trainers import resume
 from trainers._trl import IMAGE_KEYS, policy_is_active
-from trainers.comm import AcceleratorComm
 from trainers.compatibility import conflicts
-from trainers.finite import FiniteGuard
+from trainers.guarded import GuardedTrainer
 from trainers.rollout import Rollout, RolloutTokens
 from trainers.sampler import ResumableRepeatSampler
 from trainers.shapers.base import Shaper, ShaperBatch
@@ -32,7 +30,7 @@ from trainers.signals import SignalRecorder, Signals, evaluating
 from trainers.state import State, Stateful
 
 
-class OnlineTrainer(GRPOTrainer):
+class OnlineTrainer(GuardedTrainer, GRPOTrainer):
     """GRPO with advantage shapers, listeners for rollouts, and a resume that is exact at any step.
 
     Takes everything that `trl.GRPOTrainer` takes, and:
@@ -44,9 +42,8 @@ class OnlineTrainer(GRPOTrainer):
             rewards were computed from.
         accuracy_reward: name of a reward function; logs `accuracy`, the share of scored completions
             whose reward under it is at least 1.
-        finite: what to do about a loss or gradient that is not finite. None: nothing, as in TRL.
-        phase: gives a context to be in, by name: "generation", "reward" (inside it), "checkpoint",
-            "evaluation". For a watchdog; the default does nothing.
+        finite, phase: as in `GuardedTrainer`; here the phases are "generation", "reward" (inside
+            it), "checkpoint" and "evaluation".
 
     Attributes:
         stateful: by name, what is saved with every checkpoint and restored before the first batch
@@ -65,13 +62,9 @@ class OnlineTrainer(GRPOTrainer):
         on_rollout: Iterable[Callable[[Rollout], None]] = (),
         rollout_data: Sequence[str] = (),
         accuracy_reward: str | None = None,
-        finite: FiniteGuard | None = None,
-        phase: Callable[[str], AbstractContextManager[Any]] = nullcontext,
         **kwargs: Any,
     ) -> None:
-        self.phase = phase
         super().__init__(*args, **kwargs)
-        self.finite = finite
         self.shapers = list(shapers)
         self.on_rollout = list(on_rollout)
         self.rollout_data = list(rollout_data)
@@ -105,7 +98,6 @@ class OnlineTrainer(GRPOTrainer):
             )
         if problems:
             raise ConfigError("\n".join(problems))
-        self._comm = AcceleratorComm(self.accelerator)
         self._recorder: SignalRecorder | None = None
         self._listener: SignalRecorder | None = None
         if any(part.needs for part in self.shapers):
@@ -148,25 +140,11 @@ class OnlineTrainer(GRPOTrainer):
         with recorder.recording(alone=False) if recorder and policy else nullcontext():
             return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
 
-    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Forward and backward of one micro-batch; see `transformers.Trainer.training_step`."""
-        if self.finite is None:
-            return super().training_step(*args, **kwargs)
-        self.finite.begin(self)
-        loss = super().training_step(*args, **kwargs)
-        self.finite.add(loss)
-        return loss
-
-    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        if self.finite is not None:
-            self.finite.end(self, norm)
-        return norm
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Evaluate inside training; see `transformers.Trainer.evaluate`."""
-        with self.phase("evaluation"):
-            return super().evaluate(*args, **kwargs)
+    def trained_on(self, micro_batches: int) -> list[dict[str, Any]]:
+        """The micro-batches just trained on, within the last generation batch."""
+        buffered = self._buffered_inputs or []
+        last = (self._step - 1) % max(len(buffered), 1)
+        return list(buffered[max(0, last + 1 - micro_batches) : last + 1])
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         with self.phase("generation"):
@@ -281,24 +259,9 @@ class OnlineTrainer(GRPOTrainer):
             resume.check(self, Path(resume_from_checkpoint))
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        folder = Path(self._get_output_dir(trial=trial))
-        folder = folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        problem: Exception | None = None
-        try:
-            with self.phase("checkpoint"):
-                super()._save_checkpoint(model, trial)
-                resume.save(self, folder)
-        except (OSError, RuntimeError, SafetensorError) as error:  # torch.save: RuntimeError
-            problem = error
-        # No rank goes on alone: the others would wait for it at their next collective.
-        failed = self._comm.gather(torch.tensor([problem is not None], device=self.args.device))
-        if failed.any():
-            seen = problem or f"rank {int(failed.int().argmax())} could not"
-            raise CheckpointError(
-                f"the checkpoint {folder} could not be written: {seen}. The one before it is "
-                "untouched: make room or make the folder writable, then resume."
-            ) from problem
+    def save_state_in(self, folder: Path) -> None:
+        """Add what an exact resume needs to a checkpoint."""
+        resume.save(self, folder)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)

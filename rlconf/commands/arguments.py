@@ -20,6 +20,10 @@ __all__ = [
 ]
 
 
+ONLY_TRAINING = ("tracking", "demonstrations", "sampling", "trainer.use_vllm")
+"""Settings of a run that nothing done with its model afterwards looks at."""
+
+
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """Take Hydra's overrides as the rest of the line, in `options.overrides`."""
     parser.add_argument(
@@ -60,13 +64,24 @@ def compose_for(target: str, overrides: list[str]) -> Config:
     Raises:
         ConfigError: listing everything that is wrong.
     """
-    from rlconf.compose import compose
+    from rlconf.compose import compose, examine
+    from rlconf.problems import raise_all
     from rlconf.targets import run_of
 
     if (run := run_of(target)) is not None:
-        return compose(overrides, base=run.config)
+        config, problems = examine(overrides, base=run.config)
+        # What the run was trained with need not be there any more; what is typed now must be right.
+        for part in ONLY_TRAINING:
+            if not any(text.lstrip("+~").startswith(part) for text in overrides):
+                problems = [one for one in problems if not _all_in(part, one.keys)]
+        raise_all(problems)
+        return config
     quoted = target.replace("'", r"\'")
     return compose([f"model.path='{quoted}'", *overrides])
+
+
+def _all_in(part: str, keys: tuple[str, ...]) -> bool:
+    return bool(keys) and all(key == part or key.startswith(f"{part}.") for key in keys)
 
 
 def print_config(overrides: list[str]) -> int:

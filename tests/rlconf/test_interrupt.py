@@ -63,3 +63,28 @@ def test_former_handlers_come_back():
     with Interrupt() as callback:
         assert signal.getsignal(signal.SIGTERM) == callback._note
     assert [signal.getsignal(number) for number in interrupt.SIGNALS] == before
+
+
+def test_a_signal_after_the_last_step_is_settled():
+    with Interrupt() as callback:
+        end_step(callback)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert callback.exit_code == 0
+        callback.settle(torch.device("cpu"))
+    assert callback.exit_code == 143
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_lone_process_leaves_the_evaluation_at_once(alone, capfd):
+    finished = False
+    with Interrupt() as callback:
+        with callback.at_once(alone=alone):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            except Exception:  # what a reward or a library may do
+                pytest.fail("swallowed")
+            finished = True
+        callback.settle(torch.device("cpu"))
+    assert finished is not alone
+    assert callback.exit_code == 143
+    assert ("SIGTERM: stopping." in capfd.readouterr().err) is alone

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from trl import SFTTrainer
 
 from data.solutions import Solution, write_solutions
 from rewards.errors import ConfigError
@@ -16,6 +15,7 @@ from rlconf.compose import compose
 from rlconf.methods import make_training
 from rlconf.trl_fields import CONFIG_CLASSES
 from trainers import OnlineTrainer
+from trainers.sft import GuardedSFT
 
 SMALL = [
     "debug=fast",
@@ -42,7 +42,7 @@ def test_every_method_makes_its_trainer(tmp_path: Path):
     }
     assert {name: type(trainer) for name, trainer in made.items()} == {
         "grpo": OnlineTrainer,
-        "sft": SFTTrainer,
+        "sft": GuardedSFT,
     }
     for name, trainer in made.items():
         assert type(trainer.args).__name__ == CONFIG_CLASSES[name]
@@ -65,6 +65,13 @@ def test_sft_evaluates_on_the_dev_split_when_asked_to(tmp_path: Path):
     changes = ["trainer.eval_strategy=steps", "trainer.eval_steps=1"]
     trainer = make_training(compose([*SFT, *changes]), tmp_path).trainer
     assert len(trainer.eval_dataset) == 8
+
+
+@pytest.mark.parametrize("method", ["grpo", "sft"])
+def test_an_evaluation_without_dev_rows_is_refused(tmp_path: Path, method: str):
+    changes = [f"trainer={method}", "trainer.eval_strategy=epoch", "task.dev_size=0"]
+    with pytest.raises(ConfigError, match=r"task sort has no dev rows: set task\.dev_size or"):
+        make_training(compose([*SMALL, *changes]), tmp_path)
 
 
 def solutions(config, rows) -> list[Solution]:

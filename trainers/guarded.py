@@ -1,0 +1,90 @@
+"""What stands around the steps of every trainer of ours, whichever method TRL gives it.
+
+`GuardedTrainer` comes before a trainer of TRL among the bases of a class: every override calls
+`super()`, and with no part given the trainer is TRL's bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import Trainer
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from rewards.errors import CheckpointError
+from trainers.comm import AcceleratorComm
+from trainers.finite import FiniteGuard
+
+
+class GuardedTrainer(Trainer):
+    """A guard against numbers that are not finite, phases for a watchdog, and full disks told.
+
+    Args:
+        finite: what to do about a loss or gradient that is not finite. None: nothing, as in TRL.
+        phase: gives a context to be in, by name: "checkpoint" and "evaluation"; a subclass may have
+            more. For a watchdog; the default does nothing.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        finite: FiniteGuard | None = None,
+        phase: Callable[[str], AbstractContextManager[Any]] = nullcontext,
+        **kwargs: Any,
+    ) -> None:
+        self.finite = finite
+        self.phase = phase
+        super().__init__(*args, **kwargs)
+        self._comm = AcceleratorComm(self.accelerator)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Forward and backward of one micro-batch; see `transformers.Trainer.training_step`."""
+        if self.finite is None:
+            return super().training_step(*args, **kwargs)
+        self.finite.begin(self)
+        loss = super().training_step(*args, **kwargs)
+        self.finite.add(loss)
+        return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if self.finite is not None:
+            self.finite.end(self, norm)
+        return norm
+
+    def trained_on(self, micro_batches: int) -> list[dict[str, Any]]:
+        """The last so many micro-batches, for the file that `finite` writes; none if not kept."""
+        return []
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate inside training; see `transformers.Trainer.evaluate`."""
+        with self.phase("evaluation"):
+            return super().evaluate(*args, **kwargs)
+
+    def save_state_in(self, folder: Path) -> None:
+        """Add to a checkpoint what the base class does not save; here nothing."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = Path(self._get_output_dir(trial=trial))
+        folder = folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        problem: Exception | None = None
+        try:
+            with self.phase("checkpoint"):
+                super()._save_checkpoint(model, trial)
+                self.save_state_in(folder)
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch.save: RuntimeError
+            problem = error
+        # No rank goes on alone: the others would wait for it at their next collective.
+        failed = self._comm.gather(torch.tensor([problem is not None], device=self.args.device))
+        if failed.any():
+            seen = problem or f"rank {int(failed.int().argmax())} could not"
+            raise CheckpointError(
+                f"the checkpoint {folder} could not be written: {seen}. The one before it is "
+                "untouched: make room or make the folder writable, then resume."
+            ) from problem
