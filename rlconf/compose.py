@@ -24,6 +24,7 @@ from rlconf import plugins as plugin_files
 from rlconf import tree, trl_fields, trust
 from rlconf.check import check
 from rlconf.fields import inner_section, read_section
+from rlconf.files import storage, write_text
 from rlconf.overrides import Overrides, read_overrides
 from rlconf.problems import Problem, nearest, raise_all
 from rlconf.redact import REDACTED, is_secret_name, redact
@@ -120,10 +121,14 @@ def save(config: Config, path: Path) -> None:
 
     A secret that a variable of the environment holds is written as a reference to it, any other
     as `<redacted>`: whoever uses the file has to have the one or to give the other again.
+
+    Raises:
+        StorageError: the file cannot be written; one that was there is as it was.
     """
     plain = to_dict(config)
     shown = _with_references(plain, redact(plain))
-    path.write_text(OmegaConf.to_yaml(OmegaConf.create(shown)), encoding="utf-8")
+    with storage(path, "Make room, or choose another place: run.root=FOLDER or run.dir=FOLDER."):
+        write_text(path, OmegaConf.to_yaml(OmegaConf.create(shown)))
 
 
 def load(path: Path) -> Config:

@@ -33,7 +33,7 @@ RULES: tuple[tuple[May, str, str], ...] = (
         May.ALWAYS,
         "where the run is kept, what is recorded, evaluation before and after training",
         "name resume run.* plugins checkpoint.* logging.* tracking.* evaluate.* launch.* "
-        "sampling.* model.cache_dir guard.*_limit guard.doctor guard.nan",
+        "sampling.* model.cache_dir guard.*_limit guard.doctor",
     ),
     (
         May.ALWAYS,
@@ -65,6 +65,11 @@ RULES: tuple[tuple[May, str, str], ...] = (
         "limits of rewards in worker processes: what ran into one limit may pass another",
         "guard.reward_timeout guard.reward_memory_gib guard.reward_workers reward.*.isolated "
         "reward.*.timeout reward.*.memory_gib reward.*.workers",
+    ),
+    (
+        May.ONWARD,
+        "what a step whose loss or gradient is not finite does: from here on",
+        "guard.nan",
     ),
     (
         May.NEVER,

@@ -8,11 +8,12 @@ that came up is compared with the one that was asked for, before any weight load
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from rewards.errors import RlconfError, TopologyError
+from rewards.errors import TopologyError
 
 T = TypeVar("T")
 
@@ -118,22 +119,36 @@ def on_first(world: World, decide: Callable[[], T]) -> T:
         decide: called on the first process only; its result must be picklable.
 
     Raises:
-        RlconfError: what `decide` raised, on every process alike, so that none waits for another.
+        Exception: what `decide` raised, on every process alike, so that none waits for another.
+            One that cannot be pickled is a `RuntimeError` of the same text on the others.
     """
     answer: list[Any] = [None, None]
+    own: Exception | None = None
     if world.is_first:
         try:
             answer[0] = decide()
-        except RlconfError as error:
-            answer[1] = error
+        except Exception as error:
+            own = error
+            answer[1] = portable(error)
     if world.size > 1:
         from accelerate.utils import broadcast_object_list
 
         broadcast_object_list(answer, from_process=0)
+    if own is not None:
+        raise own
     if answer[1] is not None:
         raise answer[1]
     result: T = answer[0]
     return result
+
+
+def portable(error: Exception) -> Exception:
+    """The error if another process can read it, else a `RuntimeError` with its type and text."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever its own `__reduce__` and `__init__` make of it
+        return RuntimeError(f"the first process: {type(error).__name__}: {error}")
+    return error
 
 
 def gather_objects(world: World, items: list[T]) -> list[T]:

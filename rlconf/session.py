@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from rewards.errors import ConfigError
+from rewards.errors import CheckpointError, ConfigError
 from rlconf import checkpoint, compose, continuity, evaluations, launch, manifest, record
 from rlconf.files import write_json, write_text
 from rlconf.folder import Choice, RunFolder, choose, claim, point_latest
@@ -75,7 +77,8 @@ def _begin_on_first(
 ) -> Session:
     plain = redact(to_dict(config))  # only what may be written down is compared and hashed
     root = Path(config.run.root)
-    choice = choose(
+    look = partial(
+        choose,
         root=root,
         name=config.name,
         run_id=config.run.id,
@@ -83,8 +86,10 @@ def _begin_on_first(
         resume=config.resume,
         config_hash=manifest.config_hash(plain),
     )
+    choice = look()
     folder = choice.folder
     locks.append(claim(folder))
+    _check_unchanged(choice, look)
     notes = [*choice.notes]
     marker = checkpoint.read_marker(choice.checkpoint) if choice.checkpoint else {}
     if marker and marker.get("processes") != world.size:
@@ -125,16 +130,41 @@ def _begin_on_first(
     return Session(folder, choice.checkpoint, step, generation, logged, tracking_id, notes)
 
 
+def _check_unchanged(choice: Choice, look: Callable[[], Choice]) -> None:
+    """Look again now that the folder is ours: another command may have been there in between."""
+
+    def decision(one: Choice) -> tuple[Any, ...]:
+        where = one.folder if one.resumed else None  # a new folder's name is that of the moment
+        return where, one.checkpoint, one.branched_from
+
+    taken = not choice.resumed and choice.folder.manifest.exists()
+    if taken or decision(look()) != decision(choice):
+        raise ConfigError(
+            f"another command began or went on with a run in {choice.folder.path.parent} while "
+            "this one started: start this one again once that one has ended."
+        )
+
+
 def _changed_settings(
     choice: Choice, plain: dict[str, Any], notes: list[str]
 ) -> dict[str, tuple[Any, Any]]:
-    """What differs from the configuration that the resumed run was started with."""
+    """What differs from the configuration that the resumed run was started with.
+
+    Raises:
+        CheckpointError: it cannot be read, and there is a checkpoint that it must be held against.
+    """
     source = choice.folder if choice.resumed else choice.branched_from
-    if source is None or not source.config.exists():
+    if source is None:
         return {}
     try:
         return manifest.changes(redact(to_dict(compose.load(source.config))), plain)
     except ConfigError as error:
+        if choice.checkpoint is not None:
+            raise CheckpointError(
+                f"{choice.checkpoint} cannot be resumed, because the settings it was trained with "
+                f"cannot be read: {error}\nPut that config.yaml back, or begin a new run from its "
+                f"weights: model.path={choice.checkpoint} and no resume."
+            ) from error
         notes.append(f"the former config.yaml cannot be read by this version: {error}")
         return {}
 

@@ -156,6 +156,14 @@ def healthy_runs(seeds: int = 10) -> dict[str, Run]:
     runs["longer and better"] = change(
         healthy(0), "completions/mean_length", lambda d, was: 100 * (1 + 4 * d)
     )
+    runs["supervised"] = (
+        [
+            {"step": s, "loss": x, "entropy": x, "grad_norm": 1.0, "mean_token_accuracy": 1 - x / 2}
+            for s in range(1, STEPS + 1)
+            for x in [1.5 * math.exp(-6 * s / STEPS)]
+        ],
+        [],
+    )
     runs["three steps"] = healthy(0, steps=3)
     runs["no metrics but reward"] = (
         [{"step": r["step"], "reward": r["reward"]} for r in healthy(0)[0]],

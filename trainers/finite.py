@@ -93,9 +93,9 @@ class FiniteGuard:
             raise NonFiniteError(
                 f"optimiser step {step}: the loss or the gradient is not finite (rank "
                 f"{trainer.accelerator.process_index}: {seen}).{after}{where} The weights of step "
-                f"{step - 1} are untouched: resume from the last checkpoint with a lower "
-                "learning_rate or max_grad_norm, or in float32; guard.nan=skip leaves such steps "
-                "out."
+                f"{step - 1} are untouched. To go on: resume=auto guard.nan=skip leaves such steps "
+                "out. With another max_grad_norm or bf16=false: resume=CHECKPOINT run.dir=NEW. "
+                "With another learning_rate: a new run with model.path=CHECKPOINT."
             )
         logger.warning("optimiser step %d is left out, not finite: %s.%s", step, seen, where)
         trainer.optimizer.zero_grad(set_to_none=True)  # no gradient: the optimiser leaves all as is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,8 +126,6 @@ def read_samples(run: Path, rows: Sequence[Mapping[str, Any]]) -> list[Sample]:
     import pyarrow.parquet as pq
 
     stride = -(-len(paths) // MOST_FILES)
-    entropy = {row["generation"]: row.get("entropy") for row in rows if "generation" in row}
-    accuracy = {row["generation"]: row.get("accuracy") for row in rows if "generation" in row}
     samples: list[Sample] = []
     for path in paths[::stride]:
         table = pq.read_table(path)
@@ -137,7 +136,8 @@ def read_samples(run: Path, rows: Sequence[Mapping[str, Any]]) -> list[Sample]:
             or name.startswith("reward/")
         }
         generation = columns["generation"][0]
-        measure = accuracy_column(columns, accuracy.get(generation))
+        measure = accuracy_column(columns, value_at(rows, "accuracy", generation))
+        entropy = value_at(rows, "entropy", generation)
         scores = columns.get(measure) if measure else None
         for index in range(table.num_rows):
             score = None if scores is None else scores[index]
@@ -149,10 +149,21 @@ def read_samples(run: Path, rows: Sequence[Mapping[str, Any]]) -> list[Sample]:
                     length=columns["length"][index],
                     right=None if score is None else score >= 1,
                     certainty=columns["certainty"][index] if "certainty" in columns else None,
-                    entropy=entropy.get(generation),
+                    entropy=entropy,
                 )
             )
     return samples
+
+
+def value_at(rows: Sequence[Mapping[str, Any]], name: str, generation: int) -> float | None:
+    """The metric in the first row at or after the generation that has it, None if none does.
+
+    A generation may have rows without it (an evaluation, a further update on the same batch) or no
+    row of its own (`trainer.logging_steps` above 1).
+    """
+    known = [row for row in rows if "generation" in row and row.get(name) is not None]
+    place = bisect_left(known, generation, key=lambda row: row["generation"])
+    return float(known[place][name]) if place < len(known) else None
 
 
 def accuracy_column(columns: Mapping[str, list[Any]], accuracy: float | None) -> str | None:

@@ -14,8 +14,8 @@ SOLVED = 0.9  # accuracy above which a sure policy has reason to be sure
 @rule("entropy", "accuracy", "reward")
 def entropy_collapse(entropy: Series, accuracy: Series, reward: Series) -> Finding | None:
     """Entropy fell below a tenth of its beginning, and below 0.1 nats, on a task not solved."""
-    if len(entropy) < LEAST:
-        return None
+    if len(entropy) < LEAST or not (accuracy or reward):
+        return None  # supervised training has neither, and is to become sure
     first, last = fmean(head(entropy, 0.1)), fmean(tail(entropy, 0.1))
     if last >= 0.1 * first or last >= 0.1 or _is_solved(accuracy, reward):
         return None
@@ -28,8 +28,9 @@ def entropy_collapse(entropy: Series, accuracy: Series, reward: Series) -> Findi
         f"entropy fell from {first:.3g} to {last:.3g} nats while "
         f"{'accuracy' if accuracy else 'reward'} is {reached or 0:.3g}: the policy no longer "
         "explores",
-        "trainer.epsilon_high=0.28 (clip-higher), a lower learning_rate, trainer.entropy_coef, "
-        "trainer.beta above 0, or shaper=[ucas]; go on from a checkpoint before the fall",
+        "trainer.epsilon_high=0.28 (clip-higher), trainer.entropy_coef, trainer.beta above 0, or "
+        "shaper=[ucas], in a branch from before the fall: resume=CHECKPOINT run.dir=NEW; or a "
+        "lower learning_rate in a new run with model.path=CHECKPOINT",
     )
 
 
@@ -121,8 +122,8 @@ def gradient_spikes(grad_norm: Series) -> Finding | None:
         10.0,
         f"the gradient norm jumped {len(found)} time(s), at step {step} to {norm:.3g}, {times:.0f} "
         "times the usual",
-        "a lower trainer.max_grad_norm or learning_rate, longer warm-up, float32; look at the "
-        "rollouts of that step",
+        "look at the rollouts of that step; a lower trainer.max_grad_norm or trainer.bf16=false: "
+        "resume=CHECKPOINT run.dir=NEW; a lower learning_rate or longer warm-up: a new run",
     )
 
 

@@ -170,7 +170,9 @@ def not_finite(null: Series) -> Finding | None:
         0.0,
         f"the loss or the gradient was NaN or infinite in {len(hit)} row(s), first at step "
         f"{hit[0]}",
-        "not-finite/ holds the batch; a lower learning_rate or max_grad_norm, or float32",
+        "not-finite/ holds the batch; resume=auto guard.nan=skip leaves such steps out; another "
+        "max_grad_norm or bf16=false: resume=CHECKPOINT run.dir=NEW; another learning_rate: a new "
+        "run with model.path=CHECKPOINT",
     )
 
 

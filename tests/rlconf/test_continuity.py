@@ -36,6 +36,12 @@ CHECKPOINT = Path("runs/a/b/checkpoints/checkpoint-4")
         ("reward.math.timeout", May.ONWARD),
         ("guard.reward_workers", May.ONWARD),
         ("guard.reward_on_failure", May.BRANCH),  # it is what a completion is worth
+        ("reward.math.on_failure", May.BRANCH),
+        ("guard.nan", May.ONWARD),
+        ("guard.doctor", May.ALWAYS),
+        ("guard.step_limit", May.ALWAYS),
+        ("trainer.max_grad_norm", May.BRANCH),  # as the NaN error and the doctor advise
+        ("trainer.bf16", May.BRANCH),
         ("shaper.ucas.beta", May.BRANCH),
         ("trainer.epsilon", May.BRANCH),
         ("trainer.something_new", May.BRANCH),

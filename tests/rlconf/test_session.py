@@ -8,7 +8,7 @@ import pytest
 
 from rewards.errors import CheckpointError, ConfigError, StorageError
 from rlconf import checkpoint, compose, manifest
-from rlconf.folder import RunFolder
+from rlconf.folder import RunFolder, claim
 from rlconf.launch import World
 from rlconf.record import read_metrics
 from rlconf.redact import redact
@@ -121,6 +121,65 @@ def test_without_a_checkpoint_a_changed_run_starts_again(tmp_path):
     open_run(tmp_path, seed=1)
     session = open_run(tmp_path, resume="auto", seed=2)
     assert (session.step, session.checkpoint) == (0, None)
+
+
+@pytest.mark.parametrize("content", ["trainer: [", "no_such_section: 1", None])
+def test_a_checkpoint_is_not_resumed_without_the_settings_to_hold_it_against(tmp_path, content):
+    session = open_run(tmp_path)
+    train_to(session, step=3)
+    session.folder.config.unlink()
+    if content is not None:
+        session.folder.config.write_text(content)
+
+    with pytest.raises(CheckpointError, match=r"(?s)checkpoint-3 cannot .*config.yaml.*no resume"):
+        begin(config(tmp_path, resume="auto"), ALONE)
+    assert len(read_metrics(session.folder.metrics)) == 4  # nothing was cut back
+
+
+def test_a_configuration_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "config.yaml"
+    compose.save(config(tmp_path, seed=1), path)
+    before = path.read_text()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(StorageError, match=r"config.yaml cannot be written: No space.*run.root="):
+        compose.save(config(tmp_path, seed=2), path)
+    assert path.read_text() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize("run_id", ["a", None])
+def test_a_run_that_began_while_this_command_started_is_left_alone(tmp_path, monkeypatch, run_id):
+    def late(folder):
+        monkeypatch.undo()
+        train_to(begin(this, ALONE), step=3)
+        return claim(folder)
+
+    this = config(tmp_path, resume="auto")
+    this.run.id = run_id
+    monkeypatch.setattr("rlconf.session.claim", late)
+    with pytest.raises(ConfigError, match="another command began or went on"):
+        begin(this, ALONE)
+    (metrics,) = tmp_path.glob("sort/*/metrics.jsonl")
+    assert len(read_metrics(metrics)) == 4
+
+
+def test_a_checkpoint_saved_while_this_command_started_is_not_thrown_away(tmp_path, monkeypatch):
+    session = open_run(tmp_path)
+    train_to(session, step=3)
+
+    def late(folder):
+        newer = folder.checkpoints / "checkpoint-4"
+        checkpoint.seal(newer, step=4, generation=4, processes=1)
+        return claim(folder)
+
+    monkeypatch.setattr("rlconf.session.claim", late)
+    with pytest.raises(ConfigError, match="start this one again"):
+        begin(config(tmp_path, resume="auto"), ALONE)
+    assert (session.folder.checkpoints / "checkpoint-4").is_dir()
 
 
 def test_a_folder_that_cannot_be_written_is_told_with_the_cure(tmp_path):

@@ -48,8 +48,12 @@ def weights(trainer: Any) -> dict[str, torch.Tensor]:
 
 def test_stop_names_the_step_and_keeps_the_batch(build, tmp_path):
     trainer = build(FiniteGuard("stop", tmp_path / "bad"), bad={3})
-    with pytest.raises(NonFiniteError, match=r"optimiser step 3: .*step-3-rank-0.safetensors"):
+    with pytest.raises(
+        NonFiniteError, match=r"optimiser step 3: .*step-3-rank-0.safetensors"
+    ) as caught:
         trainer.train()
+    assert "resume=auto guard.nan=skip" in str(caught.value)
+    assert "max_grad_norm or bf16=false: resume=CHECKPOINT run.dir=NEW" in str(caught.value)
     assert all(value.isfinite().all() for value in weights(trainer).values())
     tensors = load_file(tmp_path / "bad" / "step-3-rank-0.safetensors")
     assert {"0/completion_ids", "0/completion_mask", "0/advantages", "0/prompt_ids"} <= set(tensors)

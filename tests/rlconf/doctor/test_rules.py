@@ -8,9 +8,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from rlconf.doctor.examine import RULES, accuracy_column, look_at, names, series_of
+from rlconf.doctor.examine import (
+    RULES,
+    accuracy_column,
+    look_at,
+    names,
+    read_samples,
+    series_of,
+    value_at,
+)
 from rlconf.doctor.finding import change, end, spikes
 from rlconf.doctor.rules_rollouts import (
     Sample,
@@ -117,3 +127,32 @@ def test_the_column_of_being_right_is_the_one_that_accuracy_came_from():
     assert accuracy_column(columns, 1.0) == "reward/exact"
     assert accuracy_column(columns, 0.5) == "reward/length"
     assert accuracy_column(columns, None) is None
+
+
+def test_a_metric_of_a_generation_is_in_the_first_row_that_has_it_from_there_on():
+    rows = [
+        {"step": 1, "generation": 1, "entropy": 0.9},
+        {"step": 1, "generation": 1, "eval/reward": 0.1},
+        {"step": 2, "entropy": 7.0},
+        {"step": 3, "generation": 3, "entropy": None},
+        {"step": 4, "generation": 4, "entropy": 0.0},
+        {"step": 5, "generation": 4, "entropy": 0.3},
+    ]
+    found = [value_at(rows, "entropy", generation) for generation in (1, 2, 3, 4, 5)]
+    assert found == [0.9, 0.0, 0.0, 0.0, None]
+    assert value_at(rows, "accuracy", 1) is None
+
+
+def test_samples_keep_their_entropy_and_rightness_beside_an_evaluation(tmp_path: Path):
+    (tmp_path / "rollouts").mkdir()
+    for generation in (1, 2):
+        columns = {"generation": [generation] * 2, "step": [generation] * 2, "prompt": ["p"] * 2}
+        columns |= {"completion": ["a", "b"], "length": [1.0, 1.0], "reward/exact": [1.0, 0.0]}
+        pq.write_table(pa.table(columns), tmp_path / "rollouts" / f"{generation:06d}.parquet")
+    rows = [  # logging_steps=2, and an evaluation after it
+        {"step": 2, "generation": 2, "entropy": 0.5, "accuracy": 0.5},
+        {"step": 2, "generation": 2, "eval/accuracy": 0.4},
+    ]
+    samples = read_samples(tmp_path, rows)
+    assert [one.entropy for one in samples] == [0.5] * 4
+    assert [one.right for one in samples] == [True, False] * 2
