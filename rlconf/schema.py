@@ -278,8 +278,8 @@ class GuardSection:
         evaluation_limit: of one evaluation.
         nan: what a NaN or infinite loss or gradient does: "stop" the run, or "skip" that
             optimiser step.
-        doctor: look for sick numbers every so many rows of `metrics.jsonl` and say each finding
-            once (`rlconf doctor`). 0: do not.
+        doctor: look for sick numbers every so many rows of `metrics.jsonl`, later every tenth of
+            them, and say each finding once (`rlconf doctor`). 0: do not.
     """
 
     reward_timeout: float | None = None

@@ -1,4 +1,4 @@
-"""The doctor beside a run: the rules on metrics, every so many log rows, each finding said once."""
+"""The doctor beside a run: the rules on metrics every so many log rows, each finding said once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ class LiveDoctor:
     """A listener of `rlconf.record.Metrics`, on the first process.
 
     Args:
-        every: look at each so many rows; 0: never.
+        every: rows between two looks, and in a long run a tenth of the rows so far, since a look
+            at more rows takes longer; 0: never.
         say: told each finding.
         metrics: the run's metrics file, read at the first row, so that a resumed run is seen whole.
     """
@@ -26,6 +27,7 @@ class LiveDoctor:
         self.metrics = metrics
         self._rows: list[dict[str, Any]] | None = None
         self._said: set[str] = set()
+        self._next = every
 
     def __call__(self, row: dict[str, Any]) -> None:
         """Take one log row, already in the file."""
@@ -42,8 +44,9 @@ class LiveDoctor:
             self._rows = read_rows(self.metrics)
         else:
             self._rows.append(row)
-        if len(self._rows) % self.every:
+        if len(self._rows) < self._next:
             return
+        self._next = len(self._rows) + max(self.every, len(self._rows) // 10)
         for finding in look_at(self._rows):
             if finding.rule not in self._said:
                 self._said.add(finding.rule)
