@@ -36,6 +36,15 @@ def test_the_gradient_norm_is_asked_for_before_the_step() -> None:
     assert source.index("self._get_grad_norm(") < source.index("self.optimizer.step()")
 
 
+def test_supervised_fine_tuning_has_what_the_guards_override() -> None:
+    for name, expected in {
+        "_save_checkpoint": ["self", "model", "trial"],
+        "training_step": ["self", "model", "inputs"],
+        "_get_grad_norm": ["self", "model", "grad_norm"],
+    }.items():
+        assert list(inspect.signature(getattr(trl.SFTTrainer, name)).parameters)[:3] == expected
+
+
 def test_version_is_the_pinned_one() -> None:
     assert trl.__version__.startswith("1.16.")
 
