@@ -8,12 +8,11 @@ that came up is compared with the one that was asked for, before any weight load
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from rewards.errors import TopologyError
+from rewards.errors import RlconfError, TopologyError
 
 T = TypeVar("T")
 
@@ -120,7 +119,7 @@ def on_first(world: World, decide: Callable[[], T]) -> T:
 
     Raises:
         Exception: what `decide` raised, on every process alike, so that none waits for another.
-            One that cannot be pickled is a `RuntimeError` of the same text on the others.
+            One that is not rlconf's is a `RuntimeError` of the same text on the others.
     """
     answer: list[Any] = [None, None]
     own: Exception | None = None
@@ -143,12 +142,10 @@ def on_first(world: World, decide: Callable[[], T]) -> T:
 
 
 def portable(error: Exception) -> Exception:
-    """The error if another process can read it, else a `RuntimeError` with its type and text."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever its own `__reduce__` and `__init__` make of it
-        return RuntimeError(f"the first process: {type(error).__name__}: {error}")
-    return error
+    """The error if it is sure to survive the way to another process, else one that does."""
+    if isinstance(error, RlconfError):
+        return error
+    return RuntimeError(f"the first process: {type(error).__name__}: {error}")
 
 
 def gather_objects(world: World, items: list[T]) -> list[T]:

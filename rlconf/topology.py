@@ -205,7 +205,8 @@ def differences(asked: Asked, found: Sequence[Found]) -> list[str]:
 
 
 def _device_differences(asked: Asked, found: Sequence[Found]) -> list[str]:
-    on_cpu = [rank for rank, one in enumerate(found) if one.device == "cpu"]
+    # Accelerate calls it `cpu`, and `cpu:0` in a group of processes.
+    on_cpu = [rank for rank, one in enumerate(found) if _is_cpu(one.device)]
     if asked.cpu is False and on_cpu:
         return [
             f"trainer.use_cpu=false and rank {on_cpu[0]} runs on the CPU: no accelerator is seen "
@@ -216,7 +217,7 @@ def _device_differences(asked: Asked, found: Sequence[Found]) -> list[str]:
     if 0 < len(on_cpu) < len(found):
         return [f"rank {on_cpu[0]} runs on the CPU and others on accelerators: check its machine"]
     places = [(one.host, one.device) for one in found]
-    twice = next((one for one in places if one[1] != "cpu" and places.count(one) > 1), None)
+    twice = next((one for one in places if not _is_cpu(one[1]) and places.count(one) > 1), None)
     if twice is not None:
         ranks = [str(rank) for rank, one in enumerate(places) if one == twice]
         return [
@@ -256,3 +257,7 @@ def check_running(config: Config, trainer: Any, world: World) -> None:
         )
     if problems:
         raise TopologyError("\n".join(["what runs is not what was asked for:", *problems]))
+
+
+def _is_cpu(device: str) -> bool:
+    return device.partition(":")[0] == "cpu"

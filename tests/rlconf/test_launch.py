@@ -91,7 +91,7 @@ class Unreadable(Exception):
 @pytest.mark.parametrize(
     ("error", "told", "text"),
     [
-        (KeyError("no such name"), KeyError, "no such name"),
+        (KeyError("no such name"), RuntimeError, "the first process: KeyError: 'no such name'"),
         (ConfigError("no"), ConfigError, "^no$"),
         (Unreadable("a", "b"), RuntimeError, "the first process: Unreadable: a b"),
     ],

@@ -71,6 +71,8 @@ def test_the_number_in_the_launcher_s_command_line():
         (Asked(processes=2, kind="DEEPSPEED", zero_stage=3, cpu=False), TWO),
         (Asked(kind="FSDP", fsdp_version=2), [replace(CPU, kind="FSDP", fsdp_version=2)]),
         (Asked(processes=2, kind="DDP"), [replace(CPU, kind="MULTI_CPU", processes=2)] * 2),
+        # Accelerate's name for the CPU of each of two ranks.
+        (Asked(), [replace(CPU, device="cpu:0", kind="MULTI_CPU", processes=2)] * 2),
         # The same device of two machines is two devices.
         (Asked(processes=2), [GPU, replace(GPU, host="b")]),
     ],
@@ -83,6 +85,7 @@ def test_no_difference(asked, found):
     ("asked", "found", "says"),
     [
         (Asked(processes=2), [CPU], "1 process.* 2 were asked for.*--nproc_per_node 2"),
+        (Asked(kind="DDP", by="launch=ddp"), [CPU], "launch=ddp and one process runs: start with"),
         (Asked(kind="FSDP", by="FSDP set"), [CPU], "FSDP set asks for FSDP and NO runs.*use_cpu"),
         (Asked(kind="DDP", by="launch"), TWO, "launch.distribution=deepspeed"),
         (Asked(kind="DEEPSPEED", zero_stage=2), TWO, "stage 2 was asked for and stage 3 runs"),
@@ -94,6 +97,7 @@ def test_no_difference(asked, found):
         (Asked(cpu=False), [CPU], "rank 0 runs on the CPU"),
         (Asked(cpu=True), TWO, "use_cpu=true and a rank runs on an accelerator"),
         (Asked(), [GPU, replace(GPU, device="cpu")], "rank 1 runs on the CPU and others"),
+        (Asked(), [GPU, replace(GPU, device="cpu:0")], "rank 1 runs on the CPU and others"),
         (Asked(), [GPU, GPU], "ranks 0, 1 share the device cuda:0 of a"),
         (Asked(), [GPU, replace(TWO[1], kind="MULTI_GPU")], "rank 1: MULTI_GPU"),
     ],

@@ -119,7 +119,9 @@ def _alive(argument: str) -> bool:
 
 def test_signals_are_noted_and_an_ignored_one_stays_ignored():
     before = signal.getsignal(signal.SIGHUP)
+    ctrl_c = signal.getsignal(signal.SIGINT)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
     try:
         with Signals() as signals:
             os.kill(os.getpid(), signal.SIGHUP)
@@ -130,6 +132,7 @@ def test_signals_are_noted_and_an_ignored_one_stays_ignored():
             assert (signals.seen, signals.urgent) == (signal.SIGTERM, True)
     finally:
         signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGINT, ctrl_c)
 
 
 def test_the_command_does_not_let_the_users_folder_hide_our_packages():
