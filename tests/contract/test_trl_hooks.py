@@ -39,7 +39,7 @@ def test_the_gradient_norm_is_asked_for_before_the_step() -> None:
 def test_supervised_fine_tuning_has_what_the_guards_override() -> None:
     for name, expected in {
         "_save_checkpoint": ["self", "model", "trial"],
-        "training_step": ["self", "model", "inputs"],
+        "training_step": ["self", "args", "kwargs"],  # handed on to transformers
         "_get_grad_norm": ["self", "model", "grad_norm"],
     }.items():
         assert list(inspect.signature(getattr(trl.SFTTrainer, name)).parameters)[:3] == expected
