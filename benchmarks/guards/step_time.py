@@ -24,7 +24,7 @@ import torch
 from transformers import TrainerCallback
 
 from data.solutions.statistics import t_95
-from rlconf.build.methods import make_training
+from rlconf.building.methods import make_training
 from rlconf.doctor.live import LiveDoctor
 from rlconf.records.record import Metrics
 from rlconf.runs.guards import Beat

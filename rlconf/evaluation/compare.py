@@ -17,7 +17,7 @@ from rich.table import Table
 from data.solutions import differences, shared
 from data.solutions.paired import RESAMPLES
 from rewards.errors import ConfigError
-from rlconf.build.parts import build_task
+from rlconf.building.parts import build_task
 from rlconf.commands.arguments import compose_for
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.evaluation import evaluate

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from data.solutions import Solution, outcomes, sample, summary, verify
 from rewards.errors import ConfigError
-from rlconf.build.parts import build_model, build_reward, build_task
+from rlconf.building.parts import build_model, build_reward, build_task
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.evaluation.evaluations import check_name, per_question, provenance
 from rlconf.evaluation.targets import run_of, weights_of

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rewards.errors import CheckpointError, ConfigError
-from rlconf.build.parts import build_model, build_task
+from rlconf.building.parts import build_model, build_task
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.evaluation.targets import run_of, weights_of
 from rlconf.export.card_facts import facts_of

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rewards.errors import ConfigError
-from rlconf.build.parts import (
+from rlconf.building.parts import (
     build_reward,
     build_task,
     build_tokenizer,

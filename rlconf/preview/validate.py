@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.tasks.reading import is_hub_id
-from rlconf.build.parts import (
+from rlconf.building.parts import (
     build_task,
     build_tokenizer,
     check_enough,

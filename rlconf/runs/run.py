@@ -22,7 +22,7 @@ from rlconf.runs.folder import RunFolder
 from rlconf.runs.guards import Beat, finite_guard, watch
 from rlconf.runs.interrupt import Interrupt
 from rlconf.runs.launch import World
-from rlconf.build.methods import Training, make_training
+from rlconf.building.methods import Training, make_training
 from rlconf.runs.progress import TrainingProgress
 from rlconf.records.record import Metrics, RolloutFiles, flush_records
 from rlconf.runs.saving import Checkpoints

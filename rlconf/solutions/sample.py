@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from data.solutions import Solution, sample, sample_to_file
 from rewards.errors import ConfigError
-from rlconf.build.parts import build_reward, build_task
-from rlconf.build.policy import build_model, build_tokenizer, model_path, model_source
+from rlconf.building.parts import build_reward, build_task
+from rlconf.building.policy import build_model, build_tokenizer, model_path, model_source
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.evaluation.evaluate import share
 from rlconf.redact import redact

@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from rlconf.build.policy import _build_quantization
+from rlconf.building.policy import _build_quantization
 from rlconf.settings.check import check
 from rlconf.settings.compose import compose
 from rlconf.settings.schema import Config, PeftSection

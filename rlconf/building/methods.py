@@ -1,7 +1,8 @@
 """From `trainer.method` to a trainer: one function for each method.
 
-A new method is a function here, its configuration class in `rlconf.settings.trl_fields.CONFIG_CLASSES`, its
-choice in `rlconf/conf/trainer/`, and in `rlconf.settings.check_solutions` what it has no use for.
+A new method is a function here, its configuration class in `CONFIG_CLASSES` of
+`rlconf.settings.trl_fields`, its choice in `rlconf/conf/trainer/`, and in
+`rlconf.settings.check_solutions` what it has no use for.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from data.solutions import read_solutions
 from rewards.errors import ConfigError
-from rlconf.build import policy as policies
-from rlconf.build.parts import (
+from rlconf.building import policy as policies
+from rlconf.building.parts import (
     RewardFunction,
     build,
     build_arguments,

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from rewards.errors import ConfigError
-from rlconf.build import parts as building
-from rlconf.build.parts import build, build_task, reward_weights
+from rlconf.building import parts as building
+from rlconf.building.parts import build, build_task, reward_weights
 from rlconf.settings.compose import compose
 
 SMALL = [

@@ -10,9 +10,9 @@ import torch
 
 from data.solutions import Solution, write_solutions
 from rewards.errors import ConfigError
-from rlconf.build.parts import build_task
+from rlconf.building.methods import make_training
+from rlconf.building.parts import build_task
 from rlconf.settings.compose import compose
-from rlconf.build.methods import make_training
 from rlconf.settings.trl_fields import CONFIG_CLASSES
 from trainers import OnlineTrainer
 from trainers.sft import GuardedSFT

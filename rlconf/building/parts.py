@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from rewards import overlapped
 from rewards.errors import ConfigError
+from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
-from rlconf.build.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings.check import check_columns, options_under_guard, reward_needs
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
