@@ -25,12 +25,12 @@ import torch
 from transformers import TrainerCallback
 
 from data.solutions.statistics import t_95
-from rlconf.compose import compose
+from rlconf.building.methods import make_training
 from rlconf.doctor.live import LiveDoctor
-from rlconf.guards import Beat
-from rlconf.methods import make_training
-from rlconf.record import Metrics
-from rlconf.watchdog import PHASES, Watchdog
+from rlconf.records.record import Metrics
+from rlconf.runs.guards import Beat
+from rlconf.runs.watchdog import PHASES, Watchdog
+from rlconf.settings.compose import compose
 from trainers.finite import FiniteGuard
 
 STEPS, WARM_UP = 4, 4  # steps a window; windows that do not count, a whole off-on-on-off
