@@ -99,9 +99,9 @@ class PairSet(Sequence[Pair]):
         lines += [f"  {count} solutions: {reason}" for reason, count in self.unused.most_common()]
         told = "\n".join(lines) or "  there are no solutions"
         raise ConfigError(
-            f"no pair could be built from {self.questions} questions:\n{told}\nA pair takes a right "
-            "and a wrong solution of one question, both finished and with an answer: sample more "
-            "solutions (sampling.n), other questions, or with another model"
+            f"no pair could be built from {self.questions} questions:\n{told}\nA pair takes a "
+            "right and a wrong solution of one question, both finished and with an answer: sample "
+            "more solutions (sampling.n), other questions, or with another model"
         )
 
 
@@ -116,8 +116,8 @@ def build_pairs(
 ) -> PairSet:
     """Of each question, the `top_k` pairs of a right and a wrong solution that differ most.
 
-    Candidates are all pairs of right x wrong solutions that are finished and have a confidence, each
-    sequence of tokens once. Their order is total, by
+    Candidates are all pairs of right x wrong solutions that are finished and have a confidence,
+    each sequence of tokens once. Their order is total, by
 
         gap descending, chosen confidence descending, rejected confidence ascending, both indices,
 
@@ -126,9 +126,9 @@ def build_pairs(
     Args:
         solutions: Verified and scored, of any questions, in any order.
         top_k: Pairs of each question, at least 1; fewer where there are not as many.
-        gap: "signed": chosen minus rejected, so that right answers become the surer ones; a negative
-            gap may be among the first `top_k`. "abs": its size, which also takes unsure right ones
-            against sure wrong ones.
+        gap: "signed": chosen minus rejected, so that right answers become the surer ones; a
+            negative gap may be among the first `top_k`. "abs": its size, which also takes unsure
+            right ones against sure wrong ones.
         min_gap: Least gap of a pair; None: any. 0 leaves out pairs in which the wrong one is surer.
         max_uses: Pairs that one solution may be in, as chosen or as rejected; None: any number. One
             very sure right solution otherwise fills all `top_k`.

@@ -1,6 +1,6 @@
 """Solutions sampled outside training: draw, verify, measure, compare and keep them."""
 
-from data.solutions.collect import sample_to_file
+from data.solutions.collect import sample_to_file, score_to_file
 from data.solutions.paired import Difference, Outcome, differences, outcomes, shared
 from data.solutions.sample import sample
 from data.solutions.solution import Solution
@@ -20,6 +20,7 @@ __all__ = [
     "read_solutions",
     "sample",
     "sample_to_file",
+    "score_to_file",
     "shared",
     "summary",
     "verify",
