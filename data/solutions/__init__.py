@@ -7,12 +7,14 @@ from data.solutions.solution import Solution
 from data.solutions.statistics import Accuracy, accuracy, pass_at_k, summary
 from data.solutions.store import read_solutions, write_solutions
 from data.solutions.verify import verify
+from data.solutions.vote import Vote, vote
 
 __all__ = [
     "Accuracy",
     "Difference",
     "Outcome",
     "Solution",
+    "Vote",
     "accuracy",
     "differences",
     "outcomes",
@@ -24,5 +26,6 @@ __all__ = [
     "shared",
     "summary",
     "verify",
+    "vote",
     "write_solutions",
 ]
