@@ -1,6 +1,6 @@
 """Solutions sampled outside training: draw, verify, measure, compare and keep them."""
 
-from data.solutions.collect import sample_to_file
+from data.solutions.collect import sample_to_file, score_to_file
 from data.solutions.fingerprint import scorer_fingerprint
 from data.solutions.foreign import from_texts
 from data.solutions.paired import Difference, Outcome, differences, outcomes, shared
@@ -27,6 +27,7 @@ __all__ = [
     "sample",
     "sample_to_file",
     "score",
+    "score_to_file",
     "scorer_fingerprint",
     "shared",
     "summary",
