@@ -101,7 +101,8 @@ def split_stages(
     """
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold={threshold}: expected a number from 0 to 1")
-    easy, hard = [], []
+    easy: list[str] = []
+    hard: list[str] = []
     for question, rate in sorted(pass_rates.items()):
         known = rate is not None and not math.isnan(rate)
         if rate is not None and known and not 0 <= rate <= 1:
@@ -152,8 +153,8 @@ def measure(
             count[0] += 1
             count[1] += one.verdict
     return [
-        _difficulty(question, *counts[question], levels[question], edges, min_rollouts)
-        for question in sorted(counts)
+        _difficulty(question, k, right, levels[question], edges, min_rollouts)
+        for question, (k, right) in sorted(counts.items())
     ]
 
 

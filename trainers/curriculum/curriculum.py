@@ -63,7 +63,11 @@ class Observed:
 
     def columns(self, num_generations: int) -> dict[str, list[Any]]:
         """The same for the rollout log, one value a completion."""
-        by_group = {"action": self.actions, "band": self.bands, "rate": self.rates}
+        by_group: dict[str, Sequence[Any]] = {
+            "action": self.actions,
+            "band": self.bands,
+            "rate": self.rates,
+        }
         return {
             f"curriculum/{name}": [value for value in values for _ in range(num_generations)]
             for name, values in by_group.items()
