@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         StorageError,
         TopologyError,
     )
-    from trainers import OnlineTrainer, UCASTrainer
+    from trainers import OnlineTrainer, STaRTrainer, UCASTrainer
     from trainers.shapers import ShaperBatch, shaper
     from trainers.signals import Signals
 
@@ -38,6 +38,7 @@ __all__ = [
     "OnlineTrainer",
     "RewardError",
     "RlconfError",
+    "STaRTrainer",
     "ShaperBatch",
     "Signals",
     "StorageError",
@@ -57,6 +58,7 @@ _HOME = {
     "OnlineTrainer": "trainers",
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",
+    "STaRTrainer": "trainers",
     "ShaperBatch": "trainers.shapers",
     "Signals": "trainers.signals",
     "StorageError": "rewards.errors",

@@ -16,6 +16,7 @@ from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
+from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.check import check_columns, options_under_guard, reward_needs
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from trl import GRPOConfig
 
     from data.tasks import Row, Task
+    from trainers.curriculum import Curriculum
     from trainers.shapers import Shaper
 
 __all__ = [
     "Parts",
     "build",
     "build_arguments",
+    "build_curriculum",
     "build_grpo_config",
     "build_model",
     "build_peft",
@@ -67,6 +70,7 @@ class Parts:
         dev: TRL's evaluation set, or None when TRL does not evaluate.
         shapers: in the order in which they are applied.
         peft_config: of the adapter, or None.
+        curriculum: not bound to the rows yet, or None.
         notes: what the user should know of the rows, a sentence each.
     """
 
@@ -80,6 +84,7 @@ class Parts:
     dev: Dataset | None = None
     shapers: list[Shaper] = field(default_factory=list)
     peft_config: LoraConfig | None = None
+    curriculum: Curriculum | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -102,6 +107,7 @@ class Parts:
             "eval_dataset": self.dev,
             "peft_config": self.peft_config,
             "shapers": self.shapers,
+            "curriculum": self.curriculum,
             "rollout_data": self.recorded_columns,
             "accuracy_reward": accuracy if accuracy in names else None,
         }
@@ -139,6 +145,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
         dev=None if dev is None else dataset(dev),
         shapers=_build_shapers(config),
         peft_config=None if config.peft is None else build_peft(config.peft),
+        curriculum=build_curriculum(config),
         notes=[*task.notes, *dropped],
     )
 
@@ -218,6 +225,22 @@ def _build_shapers(config: Config) -> list[Shaper]:
     from trainers.shapers import make_shaper
 
     return [make_shaper(name, **options) for name, options in config.shaper.items()]
+
+
+def build_curriculum(config: Config) -> Curriculum | None:
+    """The curriculum with the pass rates that its section names.
+
+    Raises:
+        ConfigError: the file holds no pass rates.
+    """
+    if config.curriculum is None:
+        return None
+    from data.difficulty import read_difficulty
+    from trainers.curriculum import Curriculum
+
+    path = config.curriculum.get("path")
+    rates = None if path is None else read_difficulty(path)
+    return Curriculum(curriculum_settings(config.curriculum), rates)
 
 
 def dataset(rows: list[dict[str, Any]]) -> Dataset:

@@ -17,6 +17,7 @@ from rewards.registry import did_you_mean
 from rlconf.redact import secret_paths
 from rlconf.runs.watchdog import PHASES
 from rlconf.settings import arithmetic, foreign
+from rlconf.settings.check_curriculum import check_curriculum, check_stages
 from rlconf.settings.check_model import check_model, check_peft
 from rlconf.settings.check_solutions import check_method, check_sampling
 from rlconf.settings.fields import read_fields, read_settings
@@ -49,6 +50,9 @@ def check(config: Config) -> list[Problem]:
     problems += found
     wrong = {key for problem in problems for key in problem.keys}
     problems += [p for p in _check_trainer(config, good) if not wrong.intersection(p.keys)]
+    if not any(key.startswith("trainer.") for key in wrong):
+        problems += check_curriculum(config)
+        problems += check_stages(config, problems, check)
     return problems
 
 

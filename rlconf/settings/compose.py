@@ -194,6 +194,10 @@ def _lay_over(config: DictConfig, values: Sequence[tuple[str, Any]]) -> list[Pro
         if key.startswith("peft.") and config.get("peft") is None:
             problems.append(Problem(f"{key} is set but there is no adapter: add peft=lora", (key,)))
             continue
+        if key.startswith("curriculum.") and config.get("curriculum") is None:
+            text = f"{key} is set but there is no curriculum: add curriculum=star"
+            problems.append(Problem(text, (key,)))
+            continue
         if (
             not rest
             and key not in config

@@ -1,10 +1,10 @@
 """What a configuration is: typed sections, one attribute per setting.
 
 `rlconf.settings.compose.compose` reads Hydra's tree and the command line and returns a `Config`;
-everything downstream (build, run, evaluate) reads it by attribute. Four sections hold plain
+everything downstream (build, run, evaluate) reads it by attribute. Five sections hold plain
 dictionaries, because their keys belong to somebody else: `trainer` (TRL's `GRPOConfig` fields),
-`task`, `reward` and `shaper` (options of whatever is registered under that name). They are checked
-all the same.
+`task`, `reward` and `shaper` (options of whatever is registered under that name), `curriculum`
+(settings of `trainers.curriculum`). They are checked all the same.
 
 This module imports the standard library only.
 """
@@ -311,6 +311,10 @@ class Config:
         task: `name` and that task's options.
         reward: options by reward name, each with its `weight`; empty: the task's own rewards.
         shaper: options by shaper name, in the order in which they are applied.
+        curriculum: fields of `trainers.curriculum.CurriculumSettings`, and two more: `path`, a file
+            of pass rates by `rlconf difficulty`, and `stages`, a list of differences over this
+            section and, under `trainer`, over the trainer's, one training after the other. Null:
+            prompts in TRL's order.
     """
 
     name: str = "rlconf"
@@ -322,6 +326,7 @@ class Config:
     task: dict[str, Any] = field(default_factory=dict)
     reward: dict[str, dict[str, Any]] = field(default_factory=dict)
     shaper: dict[str, dict[str, Any]] = field(default_factory=dict)
+    curriculum: dict[str, Any] | None = None
     model: ModelSection = field(default_factory=ModelSection)
     peft: PeftSection | None = None
     launch: LaunchSection = field(default_factory=LaunchSection)
