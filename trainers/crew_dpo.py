@@ -57,12 +57,15 @@ class CRewDPOTrainer(KeepsBatches, DPOTrainer):
         ConfigError: a row would be cut by `max_length`, does not end, or has another prompt.
     """
 
+    TOLERANCE = 0.02
+    """How far bfloat16 and another way to batch may move a confidence on average."""
+
     def __init__(
         self,
         model: Any,
         *args: Any,
         aggregate: Aggregate = "mean",
-        tolerance: float | None = 0.02,
+        tolerance: float | None = TOLERANCE,
         chat_template_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
