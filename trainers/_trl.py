@@ -35,8 +35,6 @@ Read:
 
 from __future__ import annotations
 
-from typing import Any
-
 from peft import PeftModel
 from torch import nn
 from trl.chat_template_utils import is_chat_template_prefix_preserving
@@ -51,7 +49,6 @@ __all__ = [
     "FusedCausalLMOutput",
     "RepeatSampler",
     "causal_lm",
-    "head_scaling",
     "is_chat_template_prefix_preserving",
     "maybe_gather_lm_head_ctx",
     "policy_is_active",
@@ -92,21 +89,3 @@ def policy_is_active(model: nn.Module) -> bool:
     if not isinstance(model, PeftModel):
         return True
     return bool(model.has_active_enabled_adapter) and model.active_adapter != "ref"
-
-
-def head_scaling(config: Any) -> tuple[float, float | None]:
-    """(logit scale, final soft cap) that the model's own head applies; (1.0, None) for most models.
-
-    The same reading of the config as TRL's `add_fused_lm_head`; a contract test holds the two
-    together on models with a scale and with a soft cap.
-    """
-    text = config.get_text_config()
-    softcap = getattr(text, "final_logit_softcapping", None)
-    for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
-        scale = getattr(text, name, None)
-        if scale is not None:
-            return float(scale), softcap
-    scaling = getattr(text, "logits_scaling", None)
-    if scaling is not None:
-        return (float(scaling) if text.model_type == "hyperclovax" else 1.0 / scaling), softcap
-    return 1.0, softcap
