@@ -165,8 +165,10 @@ def _dpo(
     task = build_task(config)
     arguments = build_arguments(config, output_dir)
     dev = None if arguments.eval_strategy == "no" else dev_pairs(config, task)
+    pairs = training_pairs(config, task)
     model, tokenizer = policies.build_model(config, task)
-    pairs = training_pairs(config, task, model)
+    if not config.pairs.any_model:
+        pairs.check_scored(model)
     adapter = None if config.peft is None else policies.build_peft(config.peft)
     reference = None
     if adapter is None and not arguments.precompute_ref_log_probs:
@@ -192,7 +194,7 @@ def _dpo(
         tokenizer,
         build_reward(config, task.rewards[0]),
         max_new_tokens=config.sampling.max_new_tokens or task.max_completion_tokens,
-        notes=pairs.notes,
+        notes=[*pairs.notes, f"the reference is the model at the start: {model.name_or_path}"],
     )
 
 

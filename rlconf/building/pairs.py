@@ -28,38 +28,64 @@ class TrainingPairs:
     """Rows to learn from.
 
     Attributes:
+        path: of their file.
         rows: with the columns of `trainers.crew_dpo`.
-        aggregate: of the confidences.
+        scorer: the fingerprint of the model that was scored.
         notes: sentences for the user.
     """
 
+    path: str
     rows: list[dict[str, Any]]
-    aggregate: str
+    scorer: dict[str, Any]
     notes: list[str]
 
+    @property
+    def aggregate(self) -> str:
+        """Of the recorded confidences."""
+        return str(self.scorer.get("aggregate", "mean"))
 
-def training_pairs(config: Config, task: Task, model: PreTrainedModel) -> TrainingPairs:
-    """The pairs of `pairs.file`, checked against the task and the model that is to learn from them.
+    def check_scored(self, model: PreTrainedModel) -> None:
+        """Refuse pairs whose confidences are those of another model than the one to be trained.
+
+        Raises:
+            ConfigError: naming both.
+        """
+        now = parameters_digest(model)
+        if self.scorer.get("parameters_sha256") == now:
+            return
+        raise ConfigError(
+            f"pairs.file={self.path} was scored by {self.scorer.get('model')} (weights "
+            f"{self.scorer.get('parameters_sha256')}), and the model to be trained is "
+            f"{model.name_or_path} (weights {now}): its confidences are others. Train that model, "
+            "make the pairs again with this one (rlconf pairs), or say pairs.any_model=true"
+        )
+
+
+def training_pairs(config: Config, task: Task) -> TrainingPairs:
+    """The pairs of `pairs.file`, checked against the task.
 
     Raises:
-        ConfigError: the evaluation asks their questions, the task does not have them, or another
-            model was scored.
+        ConfigError: there are none, the evaluation asks their questions, or the task does not have
+            them.
     """
-    path = str(config.pairs.file)
+    path = config.pairs.file
+    if path is None:
+        raise ConfigError(
+            "trainer=dpo learns from pairs: set pairs.file=FILE, written by rlconf pairs "
+            "pairs.file=FILE"
+        )
     pairs, manifest = read_pairs(path)
     check_held_out(f"pairs.file={path}", (one["question_id"] for one in pairs), task)
     identity = manifest["identity"]
-    if not config.pairs.any_model:
-        _check_scored(path, identity["scorer"], model)
-    told = (
-        f"{len(pairs)} pairs of {manifest['questions_with_pairs']} questions from {path}, mean gap "
-        f"{manifest['mean_gap']:.3f}; reference: the model at the start, {model.name_or_path}"
-    )
-    columns = TOKENS
+    columns = list(TOKENS)
     if identity["pairs"]["confidence"] == "crew":  # else they are somebody else's numbers
         columns += CONFIDENCES
+    told = (
+        f"{len(pairs)} pairs of {manifest['questions_with_pairs']} questions from {path}, mean gap "
+        f"{manifest['mean_gap']:.3f}"
+    )
     rows = _rows(f"pairs.file={path}", pairs, task.train, columns)
-    return TrainingPairs(rows, identity["scorer"].get("aggregate", "mean"), [told])
+    return TrainingPairs(path, rows, identity["scorer"], [told])
 
 
 def dev_pairs(config: Config, task: Task) -> list[dict[str, Any]]:
@@ -92,16 +118,3 @@ def _rows(
         {"prompt": prompts[one["question_id"]], **{name: one[name] for name in columns}}
         for one in pairs
     ]
-
-
-def _check_scored(path: str, scorer: Mapping[str, Any], model: PreTrainedModel) -> None:
-    """Refuse pairs whose confidences are those of another model than the one to be trained."""
-    now = parameters_digest(model)
-    if scorer.get("parameters_sha256") == now:
-        return
-    raise ConfigError(
-        f"pairs.file={path} was scored by {scorer.get('model')} (weights "
-        f"{scorer.get('parameters_sha256')}), and the model to be trained is {model.name_or_path} "
-        f"(weights {now}): its confidences are others. Train that model, make the pairs again with "
-        "this one (rlconf pairs), or say pairs.any_model=true"
-    )

@@ -1,4 +1,4 @@
-"""Checks of `sampling`, `demonstrations` and `pairs`, and of the parts that a method has no use for."""
+"""Checks of what is sampled, paired and learnt from, and of parts that a method has no use for."""
 
 from __future__ import annotations
 

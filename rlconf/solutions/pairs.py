@@ -138,7 +138,11 @@ def score_solutions(
     """
     model, tokenizer = build_model(config, task)
     settings = config.crew
-    how = {"locator": settings.locator, "aggregate": settings.aggregate, "span": settings.span}
+    how: dict[str, Any] = {
+        "locator": settings.locator,
+        "aggregate": settings.aggregate,
+        "span": settings.span,
+    }
     fingerprint = redact(scorer_fingerprint(model, tokenizer, **how))
     sampled = _manifest(files.solutions)["identity"]
     check_same_model(sampled, fingerprint)
