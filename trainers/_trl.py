@@ -9,8 +9,11 @@ Overridden, always through `super()` (see `trainers/online.py`):
     GRPOTrainer._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         -> (world*B, R)
     GRPOTrainer._load_optimizer_and_scheduler(checkpoint)
-    GRPOTrainer._save_checkpoint(model, trial), SFTTrainer._save_checkpoint(model, trial) (see
-        `trainers/guarded.py`)
+    GRPOTrainer._save_checkpoint(model, trial), SFTTrainer._save_checkpoint(model, trial),
+        DPOTrainer._save_checkpoint(model, trial) (see `trainers/guarded.py`)
+    DPOTrainer._prepare_dataset(dataset, processing_class, args, dataset_name), not called for rows
+        that hold token ids already, and ._set_signature_columns_if_needed() (see
+        `trainers/crew_dpo.py`)
     transformers.Trainer._get_grad_norm(model, grad_norm=None), called once before each optimiser
         step, after clipping and before `optimizer.step()` (see `trainers/finite.py`)
 Only listened to:
@@ -18,6 +21,8 @@ Only listened to:
         logits_to_keep, batch_size=None, ...) -> (logps, entropies, aux_loss)
 Read:
     SFTTrainer._metrics
+    DPOTrainer._metrics, ._signature_columns; the policy's is the first forward of its loss
+    trl.trainer.dpo_trainer.DataCollatorForPreference, a dataclass
     GRPOTrainer._metrics, ._logs, .reward_func_names, .num_generations, .temperature
     GRPOTrainer._step, ._buffered_inputs, ._entropy_window_stats, ._current_train_step_time, saved
         and set again on resume (see `trainers/resume.py`), as are .reward_weights and .ref_model
@@ -30,21 +35,20 @@ Read:
 
 from __future__ import annotations
 
-from typing import Any
-
 from peft import PeftModel
 from torch import nn
 from trl.chat_template_utils import is_chat_template_prefix_preserving
+from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.utils import FusedCausalLMOutput, RepeatSampler, maybe_gather_lm_head_ctx
 
 __all__ = [
     "COUNTERS",
     "IMAGE_KEYS",
     "TABLES",
+    "DataCollatorForPreference",
     "FusedCausalLMOutput",
     "RepeatSampler",
     "causal_lm",
-    "head_scaling",
     "is_chat_template_prefix_preserving",
     "maybe_gather_lm_head_ctx",
     "policy_is_active",
@@ -85,21 +89,3 @@ def policy_is_active(model: nn.Module) -> bool:
     if not isinstance(model, PeftModel):
         return True
     return bool(model.has_active_enabled_adapter) and model.active_adapter != "ref"
-
-
-def head_scaling(config: Any) -> tuple[float, float | None]:
-    """(logit scale, final soft cap) that the model's own head applies; (1.0, None) for most models.
-
-    The same reading of the config as TRL's `add_fused_lm_head`; a contract test holds the two
-    together on models with a scale and with a soft cap.
-    """
-    text = config.get_text_config()
-    softcap = getattr(text, "final_logit_softcapping", None)
-    for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
-        scale = getattr(text, name, None)
-        if scale is not None:
-            return float(scale), softcap
-    scaling = getattr(text, "logits_scaling", None)
-    if scaling is not None:
-        return (float(scaling) if text.model_type == "hyperclovax" else 1.0 / scaling), softcap
-    return 1.0, softcap

@@ -20,11 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from rewards.confidence import HeadSignals, head_signals
+from rewards.confidence import HeadSignals, head_scaling, head_signals
 from trainers._trl import (
     FusedCausalLMOutput,
     causal_lm,
-    head_scaling,
     maybe_gather_lm_head_ctx,
 )
 

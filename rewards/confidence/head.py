@@ -1,6 +1,6 @@
 """Certainty, chosen logit and log-prob straight from hidden states, without (tokens × V) logits."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -94,6 +94,24 @@ def head_signals(
             logsumexp = scaled.logsumexp(dim=-1)
         chunks.append(HeadSignals(certainty_given_logsumexp(scaled, logsumexp), chosen, log_prob))
     return HeadSignals(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
+
+
+def head_scaling(config: Any) -> tuple[float, float | None]:
+    """(logit scale, final soft cap) that the model's own head applies; (1.0, None) for most models.
+
+    The same reading of the config as TRL's `add_fused_lm_head`; a contract test holds the two
+    together on models with a scale and with a soft cap.
+    """
+    text = config.get_text_config()
+    softcap = getattr(text, "final_logit_softcapping", None)
+    for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
+        scale = getattr(text, name, None)
+        if scale is not None:
+            return float(scale), softcap
+    scaling = getattr(text, "logits_scaling", None)
+    if scaling is not None:
+        return (float(scaling) if text.model_type == "hyperclovax" else 1.0 / scaling), softcap
+    return 1.0, softcap
 
 
 def _check_shapes(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> None:

@@ -18,12 +18,15 @@ from typing import Any, Literal
 __all__ = [
     "CheckpointSection",
     "Config",
+    "CrewDPOSection",
+    "CrewSection",
     "DemonstrationsSection",
     "EvaluateSection",
     "GuardSection",
     "LaunchSection",
     "LoggingSection",
     "ModelSection",
+    "PairsSection",
     "PeftSection",
     "RunSection",
     "SamplingSection",
@@ -223,6 +226,76 @@ class DemonstrationsSection:
 
 
 @dataclass
+class CrewSection:
+    """How confidence in an answer is measured (CRew): `rlconf pairs` and `rlconf crew-dpo`.
+
+    Attributes:
+        locator: where the answer stands in a solution (`rewards.answers`).
+        pattern: the regular expression of `locator=regex`.
+        aggregate: of the probabilities of the answer's tokens.
+        span: the answer's tokens: those that overlap it, or those inside it only.
+        batch_size: solutions scored together on one device.
+    """
+
+    locator: Literal["final", "boxed", "tag", "number", "hash", "regex"] = "boxed"
+    pattern: str | None = None
+    aggregate: Literal["mean", "geometric", "product", "min"] = "mean"
+    span: Literal["overlap", "strict"] = "overlap"
+    batch_size: int = 16
+
+
+@dataclass
+class PairsSection:
+    """Preference pairs: what `rlconf pairs` writes and `trainer=dpo` learns from.
+
+    Attributes:
+        method: "gap" takes the pairs that differ most in confidence; "random" one right and one
+            wrong solution of each question; "rest_em" no pairs but right solutions for trainer=sft.
+        confidence: the measure of the gap, by its name in the solutions.
+        top_k: pairs of each question (`gap`).
+        gap: chosen minus rejected, or its size (`gap`).
+        min_gap: least gap of a pair. Null: any (`gap`).
+        max_uses: pairs that one solution may be in. Null: any number (`gap`).
+        per_question: right solutions of each question (`rest_em`).
+        file: the Parquet file. Null: `pairs/NAME.parquet`.
+        dev_file: pairs of dev questions, for `trainer.eval_strategy`.
+        scored: a file of scored solutions, taken as it is. Null: solutions are sampled and scored.
+        any_model: train on pairs although another model was scored.
+    """
+
+    method: Literal["gap", "random", "rest_em"] = "gap"
+    confidence: str = "crew"
+    top_k: int = 10
+    gap: Literal["signed", "abs"] = "signed"
+    min_gap: float | None = None
+    max_uses: int | None = None
+    per_question: int = 10
+    file: str | None = None
+    dev_file: str | None = None
+    scored: str | None = None
+    any_model: bool = False
+
+
+@dataclass
+class CrewDPOSection:
+    """The rounds of `rlconf crew-dpo`.
+
+    Attributes:
+        iterations: rounds of sampling, scoring, pairing and training.
+        restart_from_initial: every round trains the initial model, on pairs of the latest one; else
+            the latest model itself. What training starts from is its reference.
+        choose_by: of the checkpoints of a round, the one with the best accuracy on the dev split,
+            "sampled" or "greedy"; "last" takes the last without a look.
+        path: the folder of all rounds. Null: `crew_dpo/NAME`.
+    """
+
+    iterations: int = 2
+    restart_from_initial: bool = False
+    choose_by: Literal["sampled", "greedy", "last"] = "sampled"
+    path: str | None = None
+
+
+@dataclass
 class LoggingSection:
     """What the run folder records.
 
@@ -334,6 +407,9 @@ class Config:
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
     sampling: SamplingSection = field(default_factory=SamplingSection)
     demonstrations: DemonstrationsSection = field(default_factory=DemonstrationsSection)
+    crew: CrewSection = field(default_factory=CrewSection)
+    pairs: PairsSection = field(default_factory=PairsSection)
+    crew_dpo: CrewDPOSection = field(default_factory=CrewDPOSection)
     logging: LoggingSection = field(default_factory=LoggingSection)
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
     guard: GuardSection = field(default_factory=GuardSection)

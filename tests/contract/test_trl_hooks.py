@@ -211,8 +211,7 @@ def test_loss_takes_one_advantage_per_token(trainer, loss_type: str) -> None:
 )
 def test_head_scaling_is_that_of_the_fused_head(config: str, overrides: dict[str, float]) -> None:
     """Our log-probs from hidden states are TRL's, so certainty and chosen logit see its logits."""
-    from rewards.confidence import head_signals
-    from trainers._trl import head_scaling
+    from rewards.confidence import head_scaling, head_signals
 
     torch.manual_seed(0)
     settings = {
