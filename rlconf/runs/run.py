@@ -136,14 +136,17 @@ def _train(
         reporter.say(note)
     if world.is_first:
         trackers.open(trainer.args)
-    if config.evaluate.before and session.step == 0:
-        with watchdog.phase("evaluation"):
-            _evaluate(config, "before", training, session, world, reporter)
     began = time.monotonic()
     with interrupt:
+        if config.evaluate.before and session.step == 0:
+            with watchdog.phase("evaluation"), interrupt.at_once(alone=world.size == 1):
+                _evaluate(config, "before", training, session, world, reporter)
+            interrupt.settle(trainer.args.device)
+            began = time.monotonic()
         try:
             with watchdog.phase("step"):
-                _advance(trainer, session)
+                if not interrupt.signal:
+                    _advance(trainer, session)
         finally:
             progress.close()
         facts = {
