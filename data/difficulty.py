@@ -17,7 +17,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.solutions.solution import Solution
 from data.solutions.statistics import wilson
 from data.solutions.store import whole_or_not_at_all
 from rewards.errors import ConfigError
@@ -134,24 +133,27 @@ def check_edges(edges: Sequence[float]) -> None:
 
 
 def measure(
-    solutions: Iterable[Solution], edges: Sequence[float] = EDGES, *, min_rollouts: int = 8
+    verdicts: Iterable[tuple[str, bool | None, int | None]],
+    edges: Sequence[float] = EDGES,
+    *,
+    min_rollouts: int = 8,
 ) -> list[Difficulty]:
     """Each question's pass rate, sorted by id.
 
     Args:
-        solutions: Verified ones. Those without a verdict do not count; a question that has no
-            other is `unseen`.
+        verdicts: Question id, verdict and level of each solution. Those without a verdict do not
+            count; a question that has no other is `unseen`.
         edges: Of the bands.
         min_rollouts: Solutions of which none is right that make a question `hard_zero`.
     """
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     levels: dict[str, int | None] = {}
-    for one in solutions:
-        count = counts[one.question_id]
-        levels[one.question_id] = one.level
-        if one.verdict is not None:
+    for question, verdict, level in verdicts:
+        count = counts[question]
+        levels[question] = level
+        if verdict is not None:
             count[0] += 1
-            count[1] += one.verdict
+            count[1] += verdict
     return [
         _difficulty(question, k, right, levels[question], edges, min_rollouts)
         for question, (k, right) in sorted(counts.items())

@@ -64,6 +64,14 @@ def whole_or_not_at_all(path: str | Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
+def read_verdicts(path: str | Path) -> Iterator[tuple[str, bool | None, int | None]]:
+    """Question id, verdict and level of each solution in a file, a part of it at a time."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["question_id", "verdict", "level"]):
+            for row in batch.to_pylist():
+                yield row["question_id"], row["verdict"], row["level"]
+
+
 def read_solutions(path: str | Path) -> list[Solution]:
     """Read what `write_solutions` wrote; columns that are not a solution's are left out.
 

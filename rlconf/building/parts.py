@@ -16,8 +16,8 @@ from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
-from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.check import check_columns, options_under_guard, reward_needs
+from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
 from rlconf.settings.trl_fields import config_class, method_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_type_hints
+from typing import Any
 
 from rlconf.settings.fields import read_settings
 from rlconf.settings.problems import Problem
@@ -96,7 +96,8 @@ def check_stages(
         return
     if str(effective(config.trainer).save_strategy) == "no":
         text = "curriculum.stages and trainer.save_strategy=no: a stage begins from the last "
-        yield Problem(f"{text}checkpoint of the one before; set it to steps", ("curriculum.stages",))
+        text += "checkpoint of the one before; set it to steps"
+        yield Problem(text, ("curriculum.stages",))
     known = {problem.text for problem in found}
     for number, stage in enumerate(stage_configs(config), start=1):
         for problem in check(stage):

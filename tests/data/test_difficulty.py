@@ -16,15 +16,11 @@ from data.difficulty import (
     split_stages,
     write_difficulty,
 )
-from data.solutions import Solution
 from rewards.errors import ConfigError
 
 
-def solutions(question: str, *verdicts: bool | None, level: int | None = None) -> list[Solution]:
-    return [
-        Solution(question, i, [1], [2], "x", "stop", verdict=verdict, level=level)
-        for i, verdict in enumerate(verdicts)
-    ]
+def solutions(question: str, *verdicts: bool | None, level: int | None = None) -> list[tuple]:
+    return [(question, verdict, level) for verdict in verdicts]
 
 
 def test_the_threshold_itself_is_easy():
