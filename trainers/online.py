@@ -52,6 +52,8 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             it), "checkpoint" and "evaluation".
 
     Attributes:
+        first_step: optimiser steps taken before this training, by another stage of the run;
+            rollouts are numbered on from there.
         stateful: by name, what is saved with every checkpoint and restored before the first batch
             is drawn: the curriculum, and shapers, reward functions and listeners with
             `state_dict`/`load_state_dict` (`trainers.state.Stateful`). Whoever adds a part with a
@@ -79,6 +81,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         self.accuracy_reward = accuracy_reward
         self.curriculum = curriculum
         self.generation = 0
+        self.first_step = 0
         self.train_sampler: ResumableRepeatSampler | PlannedRepeatSampler | None = None
         self.stateful: dict[str, Stateful] = resume.stateful_parts(
             {f"shaper {part.name}": part.function for part in self.shapers}
@@ -285,7 +288,8 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             certainty=None if signals is None else signals.certainty,
             log_prob=known if signals is None else signals.log_prob,
         )
-        return Rollout(self.generation, self.state.global_step, columns, data, tokens)
+        step = self.first_step + self.state.global_step
+        return Rollout(self.generation, step, columns, data, tokens)
 
     def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train, from a checkpoint if one is given; see `transformers.Trainer.train`.
