@@ -99,7 +99,7 @@ class _ParserWithTree(argparse.ArgumentParser):
     """
 
     def format_help(self) -> str:
-        from rlconf.help import choices_and_keys
+        from rlconf.settings.help import choices_and_keys
 
         return f"{super().format_help()}\n{choices_and_keys()}"
 

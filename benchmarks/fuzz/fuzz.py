@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 import rewards
-from rlconf import foreign
+from rlconf.settings import foreign
 
 HERE = Path(__file__).parent
 _spec = importlib.util.spec_from_file_location("hostile", HERE.parents[1] / "tests" / "hostile.py")

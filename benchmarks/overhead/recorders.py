@@ -26,11 +26,17 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from rlconf import plots, run
-from rlconf.compose import compose
+from rlconf.records import plots
+from rlconf.runs import run
+from rlconf.settings.compose import compose
 
 HERE = Path(__file__).parent
-RECORDERS = ("rlconf.record", "rlconf.tracking", "rlconf.progress", "transformers.integrations")
+RECORDERS = (
+    "rlconf.records.record",
+    "rlconf.records.tracking",
+    "rlconf.runs.progress",
+    "transformers.integrations",
+)
 STEPS_OF_A_RUN = 60
 
 

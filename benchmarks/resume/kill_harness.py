@@ -26,9 +26,10 @@ import victim
 from safetensors.torch import load_file
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from rlconf import checkpoint, cli
-from rlconf.folder import RunFolder
-from rlconf.metrics_file import read_metrics
+from rlconf import cli
+from rlconf.records.metrics_file import read_metrics
+from rlconf.runs import checkpoint
+from rlconf.runs.folder import RunFolder
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -91,7 +92,7 @@ def session(folder: Path, scenario: str, kill: str = "", fork: bool = False) -> 
 
 def _forked(folder: Path, arguments: list[str], kill: str, processes: int, output: int) -> int:
     """The same in forks of this process, which has imported everything and done nothing else."""
-    import rlconf.run  # noqa: F401  before the fork
+    import rlconf.runs.run  # noqa: F401  before the fork
 
     child = os.fork()
     if child == 0:

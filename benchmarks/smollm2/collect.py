@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from rlconf.metrics_file import read_metrics
+from rlconf.records.metrics_file import read_metrics
 
 HERE = Path(__file__).parent
 CURVE = ("step", "accuracy", "entropy", "grad_norm", "frac_reward_zero_std", "step_time")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rlconf.schema import Config
+    from rlconf.settings.schema import Config
 
 __all__ = [
     "add_cfg",
@@ -48,7 +48,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def json_file(options: argparse.Namespace) -> Path | None:
     """The file of `--json`, with its folder made; None without one."""
-    from rlconf.evaluations import ready_for
+    from rlconf.evaluation.evaluations import ready_for
 
     return None if options.json is None else ready_for(Path(options.json).expanduser())
 
@@ -64,9 +64,9 @@ def compose_for(target: str, overrides: list[str]) -> Config:
     Raises:
         ConfigError: listing everything that is wrong.
     """
-    from rlconf.compose import compose, examine
-    from rlconf.problems import raise_all
-    from rlconf.targets import run_of
+    from rlconf.evaluation.targets import run_of
+    from rlconf.settings.compose import compose, examine
+    from rlconf.settings.problems import raise_all
 
     if (run := run_of(target)) is not None:
         config, problems = examine(overrides, base=run.config)
@@ -88,9 +88,9 @@ def print_config(overrides: list[str]) -> int:
     """Print the composed configuration without its secrets; a wrong override is refused as ever."""
     from omegaconf import OmegaConf
 
-    from rlconf.compose import composed
-    from rlconf.problems import raise_all
     from rlconf.redact import redact
+    from rlconf.settings.compose import composed
+    from rlconf.settings.problems import raise_all
 
     values, problems = composed(overrides)
     raise_all(problems)

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print the table."""
-    from rlconf.compare import compare_command
+    from rlconf.evaluation.compare import compare_command
 
     return compare_command(
         options.a,

@@ -23,6 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate and print the table."""
     config = compose_for(options.target, options.overrides)
-    from rlconf.evaluate import evaluate_command
+    from rlconf.evaluation.evaluate import evaluate_command
 
     return evaluate_command(config, options.target, name=options.name, json_file=json_file(options))

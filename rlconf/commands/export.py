@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export and say where it is."""
-    from rlconf.export import export_command
+    from rlconf.export.export import export_command
 
     return export_command(
         options.target,

@@ -41,12 +41,12 @@ def run(options: argparse.Namespace) -> int:
     if options.cfg:
         return print_config(options.overrides)
     from rewards.errors import ConfigError
-    from rlconf.compose import compose
+    from rlconf.settings.compose import compose
 
     if options.rows < 0 or options.tokens < 0:
         raise ConfigError("--rows and --tokens: expected 0 or more")
     config = compose(options.overrides)
-    from rlconf.inspection import inspect
+    from rlconf.preview.inspection import inspect
 
     lines, wrong = inspect(
         config,

@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page and say where it is."""
-    from rlconf.folder import RunFolder
     from rlconf.report import write_report
     from rlconf.report.load import find
+    from rlconf.runs.folder import RunFolder
 
     found = find(options.runs)
     default = Path("report.html")

@@ -56,9 +56,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from rlconf.compose import composed
-    from rlconf.problems import raise_all
-    from rlconf.reward_catalogue import catalogue, text
+    from rlconf.preview.reward_catalogue import catalogue, text
+    from rlconf.settings.compose import composed
+    from rlconf.settings.problems import raise_all
 
     raise_all(composed(options.overrides)[1])  # imports the plug-ins
     entries = catalogue()
@@ -68,9 +68,9 @@ def _list(options: argparse.Namespace) -> int:
 
 def _test(options: argparse.Namespace) -> int:
     from rewards.errors import ConfigError
-    from rlconf import reward_rows
+    from rlconf.preview import reward_rows
+    from rlconf.preview.reward_trial import report, reward_options, try_reward
     from rlconf.redact import redact
-    from rlconf.reward_trial import report, reward_options, try_reward
 
     if bool(options.completion) == (options.rollouts is not None):
         raise ConfigError("give either --completion TEXT, once or more, or --rollouts FILE")

@@ -19,9 +19,9 @@ def run(options: argparse.Namespace) -> int:
     """Sample; the same command goes on after an interruption."""
     if options.cfg:
         return print_config(options.overrides)
-    from rlconf.compose import compose
+    from rlconf.settings.compose import compose
 
     config = compose(options.overrides)
-    from rlconf.sample import sample_command
+    from rlconf.solutions.sample import sample_command
 
     return sample_command(config)

@@ -39,10 +39,10 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError("--jobs and --resume go with -m; one run goes on with resume=auto")
     if options.cfg:
         return print_config(options.overrides)
-    from rlconf.compose import compose
+    from rlconf.settings.compose import compose
 
     config = compose(options.overrides)
-    from rlconf.run import train  # only now: a wrong setting is answered before TRL is loaded
+    from rlconf.runs.run import train  # only now: a wrong setting is answered before TRL is loaded
 
     return train(config)
 

@@ -19,8 +19,8 @@ def run(options: argparse.Namespace) -> int:
     """Print the report."""
     if options.cfg:
         return print_config(options.overrides)
-    from rlconf.compose import compose
-    from rlconf.validate import report
+    from rlconf.preview.validate import report
+    from rlconf.settings.compose import compose
 
     say(report(compose(options.overrides)))
     return 0

@@ -12,7 +12,7 @@ from rewards.errors import ConfigError
 from rlconf.doctor import rules_policy, rules_rewards, rules_rollouts
 from rlconf.doctor.finding import NOT_FINITE, Finding, Series
 from rlconf.doctor.rules_rollouts import Sample
-from rlconf.metrics_file import read_lines
+from rlconf.records.metrics_file import read_lines
 
 __all__ = ["RULES", "Examination", "examine", "look_at", "names", "read_rows", "read_samples"]
 

@@ -12,7 +12,7 @@ __all__ = ["LiveDoctor"]
 
 
 class LiveDoctor:
-    """A listener of `rlconf.record.Metrics`, on the first process.
+    """A listener of `rlconf.records.record.Metrics`, on the first process.
 
     Args:
         every: rows between two looks, and in a long run a tenth of the rows so far, since a look

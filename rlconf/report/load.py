@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 
 from rewards.errors import ConfigError
-from rlconf import manifest
-from rlconf.folder import RunFolder
-from rlconf.metrics_file import read_lines
+from rlconf.records.metrics_file import read_lines
 from rlconf.redact import redact
 from rlconf.report.diff import flatten
+from rlconf.runs import manifest
+from rlconf.runs.folder import RunFolder
 
 __all__ = ["Run", "find", "load"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from rlconf.plots import PANELS, SHARE, Line, Panel
+from rlconf.records.plots import PANELS, SHARE, Line, Panel
 from rlconf.report import series
 from rlconf.report.diff import Group
 from rlconf.report.figures import line_chart

@@ -34,7 +34,7 @@ class Sample:
         prompt: who says what: a role, empty for plain text, and the text.
         completion: its text, used where `tokens` is empty.
         facts: what else is known, names and values as text.
-        tokens: its tokens as `rlconf.token_files` writes them: piece, certainty, advantage,
+        tokens: its tokens as `rlconf.records.token_files` writes them: piece, certainty, advantage,
             log_prob; {} where they were not recorded.
         left_out: tokens missing in the middle of `tokens`.
     """

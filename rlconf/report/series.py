@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from rlconf.metrics_file import series
+from rlconf.records.metrics_file import series
 from rlconf.report.load import Run
 
 __all__ = ["Curve", "curve", "ends", "smooth", "thin", "window"]

@@ -12,8 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 
-from rlconf import tree
-from rlconf.problems import Problem
+from rlconf.settings import tree
+from rlconf.settings.problems import Problem
 
 __all__ = ["Job", "expand"]
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import ConfigError, TopologyError
-from rlconf import compose, manifest, plugins
 from rlconf.files import write_text
-from rlconf.folder import RunFolder, scheduler_id, stamped
-from rlconf.problems import Problem, raise_all
 from rlconf.redact import redact
-from rlconf.schema import Config, to_dict
+from rlconf.runs import manifest
+from rlconf.runs.folder import RunFolder, scheduler_id, stamped
+from rlconf.settings import compose, plugins
+from rlconf.settings.problems import Problem, raise_all
+from rlconf.settings.schema import Config, to_dict
 from rlconf.sweep.expand import Job, expand
 
 __all__ = ["NAME", "Plan", "choose_folder", "prepare", "refuse_ranks", "write"]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from rlconf import manifest
 from rlconf.console import Reporter
-from rlconf.folder import RunFolder, claim
+from rlconf.runs import manifest
+from rlconf.runs.folder import RunFolder, claim
 from rlconf.sweep import plan as planning
 from rlconf.sweep import table
 from rlconf.sweep.expand import Job

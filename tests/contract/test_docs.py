@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rlconf import plugins
 from rlconf.cli import main
+from rlconf.settings import plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 

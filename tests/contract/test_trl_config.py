@@ -1,4 +1,4 @@
-"""What `rlconf.trl_fields` says about TRL's configuration classes, held against TRL itself."""
+"""What `rlconf.settings.trl_fields` says about TRL's configuration, held against TRL itself."""
 
 import dataclasses
 import inspect
@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 import trl
 
-from rlconf.trl_fields import (
+from rlconf.settings.trl_fields import (
     _CHOICES,
     CONFIG_CLASSES,
     ELSEWHERE,

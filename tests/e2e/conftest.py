@@ -101,7 +101,7 @@ def wait_for_steps() -> Callable[..., None]:
 @pytest.fixture
 def numbers() -> Callable[[Path], list[dict[str, Any]]]:
     """The logged rows of a run without those numbers that are times."""
-    from rlconf.metrics_file import read_metrics
+    from rlconf.records.metrics_file import read_metrics
 
     def read(folder: Path) -> list[dict[str, Any]]:
         rows = read_metrics(folder / "metrics.jsonl")

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlconf.cli import main
-from rlconf.folder import RunFolder
+from rlconf.runs.folder import RunFolder
 
 SMALL = ["task=largest", "debug=fast", "model.tiny.warm_steps=40", "seed=3"]
 SMALL += ["trainer.save_steps=1", "shaper=[ucas]"]

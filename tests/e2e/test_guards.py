@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rlconf import manifest
 from rlconf.cli import main
 from rlconf.doctor.live import LiveDoctor
+from rlconf.runs import manifest
 
 HANGS = """
 import time

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from rlconf import checkpoint, manifest
+from rlconf.runs import checkpoint, manifest
 
 STEPS = ["trainer.max_steps=30", "evaluate.after=false", "trainer.save_steps=8"]
 

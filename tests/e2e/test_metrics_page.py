@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rlconf.record import read_metrics
+from rlconf.records.record import read_metrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 OFF = ["evaluate.before=false", "evaluate.after=false", "logging.rollouts=false"]

@@ -9,9 +9,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from rlconf import checkpoint, compose, manifest, tree
 from rlconf.cli import main
-from rlconf.record import read_metrics
+from rlconf.records.record import read_metrics
+from rlconf.runs import checkpoint, manifest
+from rlconf.settings import compose, tree
 
 LOCAL = ["quickstart"]
 DOWNLOADING = [

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rlconf import manifest
 from rlconf.cli import main
-from rlconf.record import read_metrics
+from rlconf.records.record import read_metrics
+from rlconf.runs import manifest
 
 ROOT = Path(__file__).parents[2]
 # A short warm start: a few answers are right by luck, and there is much to learn.

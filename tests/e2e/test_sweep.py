@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rlconf import manifest, plugins
 from rlconf.cli import main
+from rlconf.runs import manifest
+from rlconf.settings import plugins
 
 PLUGIN = """
 from pathlib import Path

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rlconf.record import read_metrics
+from rlconf.records.record import read_metrics
 
 BLOCK = 32 * 1024  # a .wandb file is a LevelDB log: blocks of records after 7 bytes of its own
 HELD, TYPED = "canary-in-the-environment", "canary-on-the-command-line"

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 
-from rlconf import checkpoint, manifest
+from rlconf.runs import checkpoint, manifest
 
 # Two steps an epoch, so that the resume falls into a later one.
 STEPS = ["launch=ddp", "launch.processes=2", "trainer.max_steps=30", "run.id=a"]

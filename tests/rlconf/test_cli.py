@@ -35,7 +35,7 @@ def test_train_checks_before_anything_runs(
 
 
 def test_cfg_prints_yaml_that_can_be_read_back(capsys: pytest.CaptureFixture[str], tmp_path: Path):
-    from rlconf.compose import compose, load
+    from rlconf.settings.compose import compose, load
 
     assert cli.main(["train", "--cfg", "experiment=quickstart", "seed=3"]) == 0
     printed = tmp_path / "config.yaml"
@@ -73,7 +73,7 @@ def test_what_goes_with_m_is_refused_without_it(capsys: pytest.CaptureFixture[st
 
 
 def test_overrides_may_stand_on_either_side_of_an_option(monkeypatch: pytest.MonkeyPatch):
-    from rlconf import evaluate
+    from rlconf.evaluation import evaluate
 
     seen = []
     monkeypatch.setattr(evaluate, "evaluate_command", lambda *args, **_: seen.append(args) or 0)
@@ -108,7 +108,7 @@ def test_what_is_printed_holds_no_secret(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ):
-    from rlconf import plugins
+    from rlconf.settings import plugins
 
     (tmp_path / "judge.py").write_text(JUDGE)
     monkeypatch.setenv("JUDGE_API_KEY", "canary-7Zq4tVwL")
@@ -145,8 +145,8 @@ def test_help_and_cfg_load_no_torch():
 
 
 def test_evaluate_reads_the_runs_own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from rlconf import evaluate
-    from rlconf.compose import compose, save
+    from rlconf.evaluation import evaluate
+    from rlconf.settings.compose import compose, save
 
     seen = []
     monkeypatch.setattr(evaluate, "evaluate_command", lambda *args, **_: seen.append(args) or 0)

@@ -14,8 +14,8 @@ import pytest
 import torch
 import yaml
 
-from rlconf.record import RolloutFiles
-from rlconf.token_files import TokenFiles
+from rlconf.records.record import RolloutFiles
+from rlconf.records.token_files import TokenFiles
 from trainers.rollout import Rollout, RolloutTokens
 
 CONFIG: dict[str, Any] = {

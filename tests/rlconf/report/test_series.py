@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rlconf.folder import RunFolder
 from rlconf.report.load import Run
 from rlconf.report.series import curve, ends, smooth, thin, window
+from rlconf.runs.folder import RunFolder
 
 
 def run(tmp_path, **metrics) -> Run:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rewards.errors import ConfigError, TopologyError
-from rlconf import manifest
+from rlconf.runs import manifest
 from rlconf.sweep import plan as planning
 from rlconf.sweep.plan import Plan, choose_folder, finished, prepare, refuse_ranks
 

@@ -29,7 +29,7 @@ def record(folder: Path, error: str) -> Path:
 
 
 def test_a_job_writes_to_its_own_folder_whatever_characters_are_in_the_path(tmp_path: Path):
-    from rlconf.compose import compose
+    from rlconf.settings.compose import compose
 
     folder = tmp_path / "it's a=[b]"
     command = run._command(JOB, folder, 1, resume=True)

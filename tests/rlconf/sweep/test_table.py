@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rlconf.folder import RunFolder
+from rlconf.runs.folder import RunFolder
 from rlconf.sweep import table
 from rlconf.sweep.expand import expand
 from rlconf.sweep.table import FAILED, FINISHED, Result

@@ -1,0 +1,1 @@
+"""From a checked `Config` to objects: parts, policy and trainer."""

@@ -1,0 +1,299 @@
+"""The one place that turns a configuration into objects.
+
+Cheap parts come first (task, rewards, TRL's arguments), so that what is wrong with them is said
+before weights are loaded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rewards import overlapped
+from rewards.errors import ConfigError
+from rlconf.building.policy import build_model, build_peft, build_tokenizer
+from rlconf.settings import foreign
+from rlconf.settings.check import check_columns, options_under_guard, reward_needs
+from rlconf.settings.problems import raise_all
+from rlconf.settings.schema import Config
+from rlconf.settings.trl_fields import config_class, method_of
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from trl import GRPOConfig
+
+    from data.tasks import Row, Task
+    from trainers.shapers import Shaper
+
+__all__ = [
+    "Parts",
+    "build",
+    "build_arguments",
+    "build_grpo_config",
+    "build_model",
+    "build_peft",
+    "build_reward",
+    "build_task",
+    "build_tokenizer",
+    "check_enough",
+    "dataset",
+    "dev_rows",
+    "prompt_lengths",
+    "reward_weights",
+    "short_enough",
+]
+
+RewardFunction = Callable[..., list[float | None]]
+
+
+@dataclass
+class Parts:
+    """The objects of a run.
+
+    Attributes:
+        task: questions in three splits.
+        model: the policy, without adapter.
+        tokenizer: with padding on the left.
+        grpo_config: TRL's arguments.
+        rewards: reward functions in the order of the configuration.
+        accuracy_reward: the task's measure of being right, for evaluation; a completion is right
+            where it gives 1 or more.
+        train: TRL's training set.
+        dev: TRL's evaluation set, or None when TRL does not evaluate.
+        shapers: in the order in which they are applied.
+        peft_config: of the adapter, or None.
+        notes: what the user should know of the rows, a sentence each.
+    """
+
+    task: Task
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    grpo_config: GRPOConfig
+    rewards: list[RewardFunction]
+    accuracy_reward: RewardFunction
+    train: Dataset
+    dev: Dataset | None = None
+    shapers: list[Shaper] = field(default_factory=list)
+    peft_config: LoraConfig | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def recorded_columns(self) -> list[str]:
+        """Columns of the data set kept with the rollouts: what their rewards need, and the id."""
+        needed = dict.fromkeys(name for one in self.rewards for name in reward_needs(one.__name__))
+        return [name for name in (*needed, "id") if name in self.train.column_names]
+
+    @property
+    def trainer_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments for `OnlineTrainer`."""
+        names = [reward.__name__ for reward in self.rewards]
+        accuracy = self.accuracy_reward.__name__
+        return {
+            "model": self.model,
+            "processing_class": self.tokenizer,
+            "args": self.grpo_config,
+            "reward_funcs": self.rewards,
+            "train_dataset": self.train,
+            "eval_dataset": self.dev,
+            "peft_config": self.peft_config,
+            "shapers": self.shapers,
+            "rollout_data": self.recorded_columns,
+            "accuracy_reward": accuracy if accuracy in names else None,
+        }
+
+
+def build(config: Config, output_dir: str | Path) -> Parts:
+    """Build everything that a training run needs.
+
+    Args:
+        config: composed and checked.
+        output_dir: where the trainer writes checkpoints.
+
+    Raises:
+        ConfigError: a reward needs a column that the task lacks, the task is too small for one
+            generation batch, or the model cannot be loaded.
+    """
+    task = build_task(config)
+    weights = reward_weights(config, task)
+    raise_all(check_columns(weights, list(task.train[0]), task.name))
+    rewards = overlapped([build_reward(config, name) for name in weights])
+    arguments = build_grpo_config(config, task, list(weights.values()), output_dir)
+    dev = dev_rows(task, arguments)
+    model, tokenizer = build_model(config, task)
+    rows, dropped = short_enough(task.train, tokenizer, config)
+    prompts = math.ceil(arguments.generation_batch_size / arguments.num_generations)
+    check_enough(rows, prompts, dropped)
+    return Parts(
+        task=task,
+        model=model,
+        tokenizer=tokenizer,
+        grpo_config=arguments,
+        rewards=rewards,
+        accuracy_reward=build_reward(config, task.rewards[0]),
+        train=dataset(rows),
+        dev=None if dev is None else dataset(dev),
+        shapers=_build_shapers(config),
+        peft_config=None if config.peft is None else build_peft(config.peft),
+        notes=[*task.notes, *dropped],
+    )
+
+
+def build_task(config: Config) -> Task:
+    """The task with its rows; the same configuration gives the same rows."""
+    from data.tasks import make_task
+
+    options = {key: value for key, value in config.task.items() if key != "name"}
+    return make_task(config.task["name"], options, seed=config.seed)
+
+
+def reward_weights(config: Config, task: Task) -> dict[str, float]:
+    """Weight by reward, in order; the task's own rewards, each with weight 1, if none is chosen."""
+    if not config.reward:
+        return dict.fromkeys(task.rewards, 1.0)
+    return {name: float(options.get("weight", 1.0)) for name, options in config.reward.items()}
+
+
+def build_reward(config: Config, name: str) -> RewardFunction:
+    """The reward function with the options of its section, if it has one, and under the guard."""
+    import rewards
+
+    options = options_under_guard(config, name)
+    if name in foreign.OPTIONS:
+        return foreign.get(name, **options)
+    return rewards.get(name, **options)
+
+
+def build_grpo_config(
+    config: Config, task: Task, weights: list[float], output_dir: str | Path
+) -> GRPOConfig:
+    """TRL's arguments: what the configuration sets, and what other sections decide.
+
+    Raises:
+        ConfigError: TRL refuses the values.
+    """
+    extra: dict[str, Any] = {"reward_weights": weights}
+    if config.trainer.get("max_completion_length") is None:
+        extra["max_completion_length"] = task.max_completion_tokens
+    arguments: GRPOConfig = build_arguments(config, output_dir, **extra)
+    return arguments
+
+
+def build_arguments(config: Config, output_dir: str | Path, **extra: Any) -> Any:
+    """TRL's arguments of the chosen method, an instance of its configuration class.
+
+    Args:
+        config: composed and checked.
+        output_dir: where the trainer writes checkpoints.
+        extra: fields that the method's other parts decide; they win.
+
+    Raises:
+        ConfigError: TRL refuses the values.
+    """
+    import torch
+
+    given = {key: value for key, value in config.trainer.items() if key != "method"}
+    # Without an accelerator TRL has to be told, or several processes would look for GPUs.
+    given.setdefault("use_cpu", not torch.accelerator.is_available())
+    # The default hides a NaN loss behind an average of earlier ones.
+    given.setdefault("logging_nan_inf_filter", False)
+    try:
+        return config_class(method_of(config.trainer))(
+            **{**given, **extra},
+            output_dir=str(output_dir),
+            seed=config.seed,
+            report_to="none",  # rlconf.records.tracking feeds the trackers
+        )
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"trainer: TRL refuses these settings: {error}") from error
+
+
+def _build_shapers(config: Config) -> list[Shaper]:
+    if not config.shaper:
+        return []
+    from trainers.shapers import make_shaper
+
+    return [make_shaper(name, **options) for name, options in config.shaper.items()]
+
+
+def dataset(rows: list[dict[str, Any]]) -> Dataset:
+    """Rows as TRL takes them."""
+    from datasets import Dataset
+
+    return Dataset.from_list(rows)
+
+
+def dev_rows(task: Task, arguments: Any) -> list[Row] | None:
+    """The rows that the trainer evaluates on, None where it does not evaluate.
+
+    Raises:
+        ConfigError: it is to evaluate and there are none.
+    """
+    if arguments.eval_strategy == "no":
+        return None
+    if not task.dev:
+        raise ConfigError(
+            f"trainer.eval_strategy is on and task {task.name} has no dev rows: set task.dev_size "
+            "or task.dev_path, or trainer.eval_strategy=no"
+        )
+    return task.dev
+
+
+def short_enough(
+    rows: list[Row], tokenizer: PreTrainedTokenizerBase, config: Config
+) -> tuple[list[Row], list[str]]:
+    """The rows whose prompt is neither empty nor too long, and what to say of the others.
+
+    TRL itself never cuts a prompt. Tokens are counted only where there is a limit.
+    """
+    limit = config.model.max_prompt_tokens
+    kept = [row for row in rows if row["prompt"]]
+    notes = []
+    if len(kept) < len(rows):
+        notes.append(
+            f"{len(rows) - len(kept)} of {len(rows)} training prompts are empty and left out"
+        )
+    if limit is None:
+        return kept, notes
+    counts = prompt_lengths(kept, tokenizer, config)
+    long = sum(count > limit for count in counts)
+    if long:
+        notes.append(
+            f"{long} of {len(rows)} training prompts have more than {limit} tokens (the longest "
+            f"{max(counts)}) and are left out: model.max_prompt_tokens"
+        )
+    return [row for row, count in zip(kept, counts, strict=True) if count <= limit], notes
+
+
+def prompt_lengths(
+    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, config: Config
+) -> list[int]:
+    """Tokens of each row's prompt, as the trainer makes them."""
+    from data.prompts import prompt_ids
+
+    given = config.trainer.get("chat_template_kwargs")
+    return [len(ids) for ids in prompt_ids(tokenizer, [row["prompt"] for row in rows], given)]
+
+
+def check_enough(rows: Sequence[Row], prompts: int, notes: Sequence[str] = ()) -> None:
+    """TRL drops a partial generation batch, so too few rows would train nothing at all.
+
+    Args:
+        rows: left to train on.
+        prompts: of a generation batch.
+        notes: why there are not more.
+
+    Raises:
+        ConfigError: there are fewer rows than prompts.
+    """
+    if len(rows) < prompts:
+        left = f" left ({'; '.join(notes)})" if notes else ""
+        raise ConfigError(
+            f"the task has {len(rows)} training rows{left} and one generation batch takes "
+            f"{prompts} prompts: use more rows (task.train_size, for tasks that have it), or lower "
+            "trainer.per_device_train_batch_size"
+        )

@@ -1,0 +1,1 @@
+"""What a run will do and see, before it is started."""

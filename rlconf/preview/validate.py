@@ -1,0 +1,279 @@
+"""`rlconf validate`: what a configuration will do, without loading a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.tasks.reading import is_hub_id
+from rlconf.building.parts import (
+    build_task,
+    build_tokenizer,
+    check_enough,
+    prompt_lengths,
+    reward_weights,
+    short_enough,
+)
+from rlconf.redact import redact
+from rlconf.settings import arithmetic, foreign
+from rlconf.settings.check import check_columns, ranks, shaper_names
+from rlconf.settings.effects import advice, extra_forwards, without_effect
+from rlconf.settings.overrides import plain, show
+from rlconf.settings.plugins import settings_defaults
+from rlconf.settings.problems import raise_all
+from rlconf.settings.schema import Config, to_dict
+from rlconf.settings.trl_fields import defaults, effective, method_of
+
+if TYPE_CHECKING:
+    from data.tasks import Row, Task
+
+__all__ = ["differences", "report"]
+
+_FILE_TASKS = ("file", "hub")
+"""Tasks whose questions may be on the hub; then they are checked when training starts."""
+
+
+def report(config: Config) -> str:
+    """Describe a checked configuration.
+
+    Builds the task, unless it would have to be downloaded, and checks the columns that the rewards
+    read and that there are rows enough for one generation batch.
+
+    Raises:
+        ConfigError: the task and the rewards or the batch do not fit.
+    """
+    if method_of(config.trainer) == "sft":
+        return _supervised(config)
+    args = effective(config.trainer)
+    batch, problems = arithmetic.plan(args, ranks(config))
+    raise_all(problems)
+    assert batch is not None
+    rows, told = _task(config, batch)
+    blocks = {
+        "task": told,
+        "batch": _batch(args, batch, rows),
+        "extra forwards per generation batch": extra_forwards(args, batch, _needs_signals(config)),
+        "without effect here": without_effect(config.trainer, args, batch, config),
+        "worth a look": advice(args),
+        "differences from TRL's defaults": _trainer_differences(config.trainer),
+        "differences from rlconf's defaults": differences(config),
+    }
+    return "\n\n".join(_block(title, lines) for title, lines in blocks.items())
+
+
+def _supervised(config: Config) -> str:
+    """The same for supervised training: no groups, no rollouts, no rewards to learn from."""
+    args = effective(config.trainer)
+    examples = args.per_device_train_batch_size * args.gradient_accumulation_steps * ranks(config)
+    name, path = config.task["name"], config.demonstrations.path
+    told = [f"{name}: asked before and after training"]
+    if path is not None:
+        source = f"the right solutions of {path}"
+    elif _is_remote(config):
+        source = f"the training rows of {config.task.get('path')}"
+    else:
+        task = build_task(config)
+        source = f"{len(task.train)} training rows of {name}"
+        told = [f"{name}: {len(task.test)} test; {task.rewards[0]} says what is right"]
+    steps = f"{args.num_train_epochs:g} epochs"
+    if args.max_steps > 0:
+        steps = _many(int(args.max_steps), "optimiser step")
+    blocks = {
+        "task": told,
+        "demonstrations": [source],
+        "batch": [
+            f"{examples} examples an optimiser step = micro-batch "
+            f"{args.per_device_train_batch_size} x {_many(ranks(config), 'rank')} x "
+            f"{args.gradient_accumulation_steps} accumulated",
+            steps,
+        ],
+        "differences from TRL's defaults": _trainer_differences(config.trainer),
+        "differences from rlconf's defaults": differences(config),
+    }
+    return "\n\n".join(_block(title, lines) for title, lines in blocks.items())
+
+
+def _task(config: Config, batch: arithmetic.Batch) -> tuple[int | None, list[str]]:
+    """Rows of the training split, if they are at hand, and what to say about them."""
+    name = config.task["name"]
+    if _is_remote(config):
+        path = config.task["path"]
+        return None, [f"{name}: {path}; rows and columns are checked when training starts"]
+    task = build_task(config)
+    weights = reward_weights(config, task)
+    raise_all(check_columns(weights, list(task.train[0]), task.name))
+    rows, prompts, dropped = _prompts(config, task)
+    check_enough(rows, batch.prompts, dropped)
+    sizes = f"{len(task.train)} train, {len(task.dev)} dev, {len(task.test)} test"
+    told = ", ".join(f"{reward} x {weight:g}" for reward, weight in weights.items())
+    limit = effective(config.trainer).max_completion_length
+    if config.trainer.get("max_completion_length") is None:
+        limit = task.max_completion_tokens
+    lines = [f"{name}: {sizes}", f"rewards: {told}", f"completions: up to {limit} tokens"]
+    return len(rows), [*lines, prompts, *dropped, *task.notes]
+
+
+def _is_remote(config: Config) -> bool:
+    """Whether the task's questions would have to be downloaded."""
+    return config.task["name"] in _FILE_TASKS and is_hub_id(str(config.task.get("path")))
+
+
+def _prompts(config: Config, task: Task) -> tuple[list[Row], str, list[str]]:
+    """The training rows within the limits, their lengths if the tokenizer is at hand, and notes."""
+    model = config.model
+    here = model.path is None or Path(model.path).expanduser().is_dir()
+    if model.name == "smollm2":
+        from trainers.models import smollm2
+
+        here = smollm2.missing(model.cache_dir) is None
+    if not here:
+        whose = model.path or model.name
+        told = f"prompts: counted when training starts, by the tokenizer of {whose}"
+        return task.train, told, []
+    tokenizer = build_tokenizer(config, task)
+    rows, notes = short_enough(task.train, tokenizer, config)
+    counts = sorted(prompt_lengths(task.train, tokenizer, config))
+    half = counts[len(counts) // 2]
+    told = f"prompts: {counts[0]} to {counts[-1]} tokens, half of them up to {half}"
+    return rows, told, notes
+
+
+def _batch(args: Any, batch: arithmetic.Batch, rows: int | None) -> list[str]:
+    """The arithmetic, spelt out."""
+    lines = [
+        f"{batch.prompts} prompts x {batch.num_generations} generations = {batch.completions} "
+        f"completions per generation batch",
+        f"{batch.completions} = micro-batch {batch.micro_batch} x {_many(batch.ranks, 'rank')} x "
+        f"{_many(batch.steps_per_generation, 'micro-batch', 'micro-batches')}",
+        f"{_many(batch.passes, 'pass', 'passes')} ({batch.steps_per_generation} x "
+        f"{_many(batch.num_iterations, 'iteration')}) / accumulation {batch.accumulation} = "
+        f"{_optimiser_steps(batch)} per generation batch",
+    ]
+    if args.max_steps > 0:
+        total, why = int(args.max_steps), "trainer.max_steps"
+    elif rows is not None:
+        total = batch.steps(rows, args.num_train_epochs)
+        why = f"{args.num_train_epochs:g} epochs of {rows} rows"
+    else:
+        return [*lines, f"{args.num_train_epochs:g} epochs of optimiser steps"]
+    completions = int(total / batch.updates * batch.completions)
+    lines.append(f"{total} optimiser steps in all ({why}), {completions} completions sampled")
+    if rows is not None and args.max_steps > 0:
+        epochs = completions / batch.num_generations / rows
+        lines.append(f"{epochs:.2g} times through the {rows} training rows")
+    return lines
+
+
+def differences(config: Config) -> list[str]:
+    """`key = value (default)` for each setting of ours that is not at its default.
+
+    The options of a chosen task, reward or shaper are compared with that part's own defaults, the
+    choice itself and everything else with what the tree's root gives.
+    """
+    from rlconf.settings.compose import composed
+
+    root, mine = composed([])[0], redact(to_dict(config))
+    chosen = {
+        "task": (root["task"]["name"], config.task["name"]),
+        "reward": (list(root["reward"]), list(config.reward)),
+        "shaper": (list(root["shaper"]), list(config.shaper)),
+    }
+    found = [
+        f"{group} = {show(now)} (default: {show(usual)})"
+        for group, (usual, now) in chosen.items()
+        if now != usual
+    ]
+    usual = {key: value for key, value in root.items() if key not in _COMPARED_APART}
+    now = {key: value for key, value in mine.items() if key not in _COMPARED_APART}
+    usual_parts, parts = _part_defaults(config), {key: mine[key] for key in chosen}
+    return found + _compare(_flat(usual), _flat(now)) + _compare(_flat(usual_parts), _flat(parts))
+
+
+_COMPARED_APART = ("trainer", "plugins", "task", "reward", "shaper")
+
+
+def _part_defaults(config: Config) -> dict[str, Any]:
+    """The options of the chosen task, rewards and shapers as they are if nobody sets them."""
+    import rewards
+    from data import tasks
+
+    name = config.task["name"]
+    found: dict[str, Any] = {"task": {"name": name, **settings_defaults(tasks.get(name).settings)}}
+    found["reward"] = {
+        one: {
+            "weight": 1.0,
+            **(foreign.OPTIONS[one] if one in foreign.OPTIONS else rewards.spec(one).options),
+        }
+        for one in config.reward
+    }
+    found["shaper"] = {}
+    if config.shaper:
+        from trainers import shapers
+
+        found["shaper"] = {
+            one: settings_defaults(shapers.get(one).settings) for one in config.shaper
+        }
+    return found
+
+
+def _compare(usual: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """A line for each key whose value is not the usual one."""
+    return [
+        f"{key} = {show(value)}" + (f" (default: {show(usual[key])})" if key in usual else "")
+        for key, value in sorted(now.items())
+        if key not in usual or _as_list(value) != _as_list(usual[key])
+    ]
+
+
+def _as_list(value: Any) -> Any:
+    """A tuple and the list that YAML makes of it are the same setting."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _trainer_differences(trainer: Mapping[str, Any]) -> list[str]:
+    """The same for TRL's settings, against TRL's own defaults."""
+    base = defaults(method_of(trainer))
+    return [
+        f"trainer.{name} = {show(value)} (TRL: {show(base[name])})"
+        for name, value in sorted(trainer.items())
+        if name in base and value != plain(base[name]) and value is not None
+    ]
+
+
+def _needs_signals(config: Config) -> bool:
+    if not config.shaper:
+        return False
+    from trainers import shapers
+
+    return any(shapers.get(name).needs for name in shaper_names(config))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}; an empty mapping has no keys."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        key = f"{prefix}.{name}" if prefix else str(name)
+        if isinstance(value, Mapping):
+            found |= _flat(value, key)
+        else:
+            found[key] = value
+    return found
+
+
+def _block(title: str, lines: Iterable[str]) -> str:
+    listed = [f"  {line}" for line in lines] or ["  none"]
+    return "\n".join([title, *listed])
+
+
+def _many(count: int, one: str, several: str | None = None) -> str:
+    return f"{count} {one if count == 1 else several or one + 's'}"
+
+
+def _optimiser_steps(batch: arithmetic.Batch) -> str:
+    if batch.updates == 1:
+        return "1 optimiser step"
+    if batch.updates < 1:
+        return f"{batch.updates} of an optimiser step"
+    exact = f"{batch.updates}" if batch.updates.denominator == 1 else f"{float(batch.updates):.3g}"
+    return f"{exact} optimiser steps"

@@ -1,0 +1,1 @@
+"""Solutions sampled outside training: the commands that draw and use them."""

@@ -1,0 +1,71 @@
+"""`sampling`, `demonstrations`, and parts that a method has no use for."""
+
+import dataclasses
+
+import pytest
+
+from rewards.errors import ConfigError
+from rlconf.settings.check import check
+from rlconf.settings.compose import compose
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("n", 0, "sampling.n=0: expected 1 or more"),
+        ("batch_size", 0, "sampling.batch_size=0"),
+        ("limit", 0, "sampling.limit=0"),
+        ("max_new_tokens", 0, "sampling.max_new_tokens=0"),
+        ("temperature", 0.0, "equal solutions show nothing"),
+        ("top_p", 0.0, "expected 0 < top_p <= 1"),
+        ("path", "solutions.json", "ends with .parquet"),
+    ],
+)
+def test_sampling(key, value, text):
+    config = compose([])
+    changed = dataclasses.replace(config.sampling, **{key: value})
+    (problem,) = check(dataclasses.replace(config, sampling=changed))
+    assert text in problem.text
+    assert problem.keys == (f"sampling.{key}",)
+
+
+def refused(*overrides: str) -> str:
+    with pytest.raises(ConfigError) as error:
+        compose(overrides)
+    return str(error.value)
+
+
+def test_sft_has_no_use_for_a_shaper():
+    assert refused("trainer=sft", "shaper=[ucas]") == (
+        "shaper=[ucas] and trainer=sft: supervised training has no advantages to shape; set "
+        "shaper=[]"
+    )
+
+
+def test_grpo_has_no_use_for_demonstrations():
+    assert "choose trainer=sft" in refused("demonstrations.max_per_question=2")
+
+
+def test_demonstrations():
+    assert "rlconf sample sampling.path=no.parquet" in refused(
+        "trainer=sft", "demonstrations.path=no.parquet"
+    )
+    text = refused("trainer=sft", "demonstrations.path=no.parquet", "demonstrations.column=a")
+    assert "leave column and template out" in text
+    assert "expected {answer}" in refused("trainer=sft", "demonstrations.template=yes")
+    assert "expected 1 or more" in refused("trainer=sft", "demonstrations.max_per_question=0")
+
+
+def test_the_trees_recipes_fit_sft_and_a_persons_settings_are_checked():
+    config = compose(["trainer=sft", "debug=fast"])
+    assert config.trainer["method"] == "sft"
+    assert config.trainer["max_steps"] == 3
+    assert "num_generations" not in config.trainer
+    text = refused("trainer=sft", "trainer.num_generations=4", "trainer.packng=true")
+    assert "trainer=sft has no such setting, it belongs to trainer=grpo" in text
+    assert "did you mean trainer.packing?" in text
+
+
+def test_a_setting_without_its_section_is_looked_for_in_the_methods_own():
+    assert "did you mean trainer.packing?" in refused("trainer=sft", "packing=true")
+    assert "did you mean trainer.beta?" in refused("beta=0.1")

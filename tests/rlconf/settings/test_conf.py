@@ -1,0 +1,133 @@
+"""The shipped tree: every file composes, agrees with the code, and says what it is for."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+import rewards
+from data import tasks
+from rlconf.preview.validate import report
+from rlconf.settings import foreign, tree
+from rlconf.settings.compose import compose, composed
+from rlconf.settings.plugins import offer_registered, settings_defaults
+from rlconf.settings.schema import Config, to_dict
+from trainers import shapers
+from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04
+
+EXPERIMENTS = sorted(path.stem for path in (tree.CONF / "experiment").glob("*.yaml"))
+FILES = sorted(path for path in tree.CONF.rglob("*.yaml") if path.name != "config.yaml")
+
+# What a choice cannot do without, to be composed by itself.
+NEEDS = {
+    ("task", "file"): ["task.path=questions.jsonl"],
+    ("task", "hub"): ["task.path=owner/questions"],
+    ("task", "reasoning_gym"): ["task.name=chain_sum"],
+    ("model", "hub"): ["model.path=some/model"],
+    ("peft", "qlora"): ["model.path=some/model"],
+}
+
+
+def test_the_number_of_experiments():
+    # Counted, so that a glob that finds nothing fails. Add one here when you ship one.
+    assert EXPERIMENTS == ["quickstart", "smollm2", "ucas_qwen_math_1p5b", "ucas_qwen_math_7b"]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_is_valid(name: str):
+    text = report(compose([f"experiment={name}"]))
+    assert "optimiser step" in text
+    assert "without effect here" in text
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_can_be_tried_fast(name: str):
+    config = compose([f"experiment={name}", "debug=fast"])
+    assert config.trainer["max_steps"] == 3
+    assert config.launch.processes is None
+
+
+def test_every_choice_composes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        "rlconf.settings.check._installed", lambda package: True
+    )  # trackio is an extra
+    monkeypatch.setattr("rlconf.settings.check_model._lacks_for_4_bit", lambda: "")
+    offer_registered()
+    tried = 0
+    for group in tree.groups():
+        for name in tree.choices(group):
+            if name in foreign.OPTIONS:
+                continue  # two of them have options without a default
+            chosen = f"{group}=[{name}]" if group in tree.SEVERAL else f"{group}={name}"
+            compose([chosen, *NEEDS.get((group, name), [])])
+            tried += 1
+    assert tried >= len(FILES) == 38
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_file_begins_with_what_it_is(path: Path):
+    line = tree.first_line(path.parent.name, path.stem)
+    assert len(line) > 20
+    assert path.stem in line or f"{path.parent.name}." in line
+
+
+@pytest.mark.parametrize("name", sorted(tasks.names()))
+def test_task_files_hold_the_defaults_of_the_code(name: str):
+    if not tree.has_file("task", name):
+        pytest.skip("registered by another test's plug-in")
+    in_file = OmegaConf.to_container(OmegaConf.load(tree.CONF / "task" / f"{name}.yaml"))
+    assert in_file == {"name": name, **settings_defaults(tasks.get(name).settings)}
+
+
+@pytest.mark.parametrize("name", ["exact", "math", "boxed", "format", "length", "reasoning_gym"])
+def test_reward_files_hold_the_defaults_of_the_code(name: str):
+    in_file = OmegaConf.to_container(OmegaConf.load(tree.CONF / "reward" / f"{name}.yaml"))
+    options = dict(rewards.spec(name).options)
+    as_yaml = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
+    assert in_file == {name: {"weight": 1.0, **as_yaml}}
+
+
+@pytest.mark.parametrize(
+    ("preset", "constant"), [("ucas", PAPER_V1), ("ucas_release", RELEASE_2026_04)]
+)
+def test_presets_of_ucas_are_the_constants(preset: str, constant: object):
+    options = compose([f"shaper=[{preset}]"]).shaper["ucas"]
+    assert shapers.make_shaper("ucas", **options).settings == constant
+
+
+def test_the_root_holds_the_defaults_of_the_schema():
+    values, _ = composed([])
+    for name, default in to_dict(Config()).items():
+        if name not in ("trainer", "task", "reward", "shaper", "model", "peft"):
+            assert values[name] == default, name
+    hub = OmegaConf.to_container(OmegaConf.load(tree.CONF / "model" / "hub.yaml"))
+    assert hub == {**to_dict(Config())["model"], "name": None}
+    lora = OmegaConf.to_container(OmegaConf.load(tree.CONF / "peft" / "lora.yaml"))
+    assert lora == dataclasses.asdict(compose(["peft=lora"]).peft)
+    sampling = OmegaConf.to_container(OmegaConf.load(tree.CONF / "sampling" / "hf.yaml"))
+    assert sampling == to_dict(Config())["sampling"]
+
+
+def test_the_figures_of_the_paper():
+    for name, overlong, micro in (
+        ("ucas_qwen_math_1p5b", 1024, 8),
+        ("ucas_qwen_math_7b", 512, 2),
+    ):
+        config = compose([f"experiment={name}"])
+        trainer = config.trainer
+        rows = trainer["per_device_train_batch_size"] * config.launch.processes
+        assert trainer["per_device_train_batch_size"] == micro
+        assert rows * trainer["steps_per_generation"] == 512 * 16
+        assert rows * trainer["gradient_accumulation_steps"] == 128 * 16
+        assert trainer["num_generations"] == 16
+        assert (trainer["learning_rate"], trainer["lr_scheduler_type"]) == (1e-6, "constant")
+        assert (trainer["epsilon"], trainer["epsilon_high"], trainer["beta"]) == (0.2, 0.28, 0.0)
+        assert trainer["max_steps"] == 220 * 4
+        assert trainer["max_completion_length"] == 3072
+        assert config.model.max_prompt_tokens == 1024
+        assert config.task["levels"] == [3, 4, 5]
+        punishment = config.reward["soft_overlong_punishment"]
+        assert (punishment["weight"], punishment["soft_punish_cache"]) == (0.5, overlong)
+        assert (config.shaper["ucas"]["alpha_pos"], config.shaper["ucas"]["beta"]) == (0.25, 0.01)
+        assert config.evaluate.max_new_tokens == 3000
