@@ -19,9 +19,12 @@ def run(options: argparse.Namespace) -> int:
     """Measure; the same command goes on after an interruption."""
     if options.cfg:
         return print_config(options.overrides)
-    from rlconf.settings.compose import compose
+    from rlconf.settings.compose import examine
+    from rlconf.settings.problems import raise_all
 
-    config = compose(options.overrides)
+    config, problems = examine(options.overrides)
+    # The curriculum's file is what this is to write.
+    raise_all([one for one in problems if one.keys != ("curriculum.path",)])
     from rlconf.solutions.difficulty import difficulty_command
 
     return difficulty_command(config)

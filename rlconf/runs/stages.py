@@ -63,7 +63,7 @@ class Stage:
         if not holds_model(self.weights):
             raise CheckpointError(
                 f"{self.weights} holds the weights in parts, as FSDP and ZeRO-3 may write them, "
-                "and the next stage begins from a whole model: have the launcher's settings save one "
+                "and the next stage begins from a whole model: have the launcher save one "
                 "(ZeRO-3: stage3_gather_16bit_weights_on_model_save; FSDP: FULL_STATE_DICT)"
             )
         model = replace(self.config.model, name=None, path=str(self.weights), revision=None)

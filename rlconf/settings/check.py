@@ -33,6 +33,7 @@ __all__ = [
     "is_isolated",
     "options_under_guard",
     "ranks",
+    "reward_columns",
     "reward_needs",
     "shaper_names",
 ]
@@ -75,6 +76,14 @@ def reward_needs(name: str) -> tuple[str, ...]:
     import rewards
 
     return foreign.needs(name) if name in foreign.OPTIONS else rewards.spec(name).needs
+
+
+def reward_columns(name: str) -> tuple[str, ...]:
+    """All columns that a registered reward reads, those that it can do without included."""
+    import rewards
+
+    optional = () if name in foreign.OPTIONS else rewards.spec(name).reads
+    return (*reward_needs(name), *optional)
 
 
 def options_under_guard(config: Config, name: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from rlconf.settings.fields import inner_section, read_section
 from rlconf.settings.overrides import Overrides, read_overrides
 from rlconf.settings.problems import Problem, nearest, raise_all
 from rlconf.settings.schema import Config, to_dict
+from rlconf.settings.stages import without
 
 __all__ = ["compose", "composed", "examine", "load", "save"]
 
@@ -167,6 +168,10 @@ def _from_tree(chosen: Overrides) -> DictConfig:
         if group not in config:
             config[group] = {}
     config.trainer = trl_fields.fitting(config.trainer)
+    debug = chosen.groups.get("debug")
+    if debug not in (None, "null") and OmegaConf.select(config, "curriculum.stages"):
+        names = OmegaConf.load(tree.CONF / "debug" / f"{debug}.yaml").get("trainer", {})
+        config.curriculum.stages = without(OmegaConf.to_container(config.curriculum.stages), names)
     return config
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from rlconf.settings.schema import Config
 
-__all__ = ["EXTRA", "stage_configs"]
+__all__ = ["EXTRA", "stage_configs", "without"]
 
 EXTRA = ("path", "stages")
 """Keys of the section `curriculum` that are none of `CurriculumSettings`."""
@@ -21,6 +21,20 @@ def stage_configs(config: Config) -> list[Config]:
     """
     stages = (config.curriculum or {}).get("stages") or []
     return [_with(config, stage) for stage in stages] or [config]
+
+
+def without(stages: Any, names: Collection[str]) -> list[dict[str, Any]]:
+    """The stages, with none of them setting what `names` of the trainer's settings say.
+
+    For `debug=...`, which is to have its way in each stage.
+    """
+    return [
+        {
+            **stage,
+            "trainer": {k: v for k, v in (stage.get("trainer") or {}).items() if k not in names},
+        }
+        for stage in stages
+    ]
 
 
 def _with(config: Config, stage: Mapping[str, Any]) -> Config:
