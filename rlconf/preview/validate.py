@@ -203,6 +203,7 @@ def differences(config: Config) -> list[str]:
         "task": (root["task"]["name"], config.task["name"]),
         "reward": (list(root["reward"]), list(config.reward)),
         "shaper": (list(root["shaper"]), list(config.shaper)),
+        "curriculum": (None, (config.curriculum or {}).get("mode")),
     }
     found = [
         f"{group} = {show(now)} (default: {show(usual)})"
@@ -211,11 +212,11 @@ def differences(config: Config) -> list[str]:
     ]
     usual = {key: value for key, value in root.items() if key not in _COMPARED_APART}
     now = {key: value for key, value in mine.items() if key not in _COMPARED_APART}
-    usual_parts, parts = _part_defaults(config), {key: mine[key] for key in chosen}
+    usual_parts, parts = _part_defaults(config), {key: mine[key] or {} for key in chosen}
     return found + _compare(_flat(usual), _flat(now)) + _compare(_flat(usual_parts), _flat(parts))
 
 
-_COMPARED_APART = ("trainer", "plugins", "task", "reward", "shaper")
+_COMPARED_APART = ("trainer", "plugins", "task", "reward", "shaper", "curriculum")
 
 
 def _part_defaults(config: Config) -> dict[str, Any]:
@@ -232,6 +233,12 @@ def _part_defaults(config: Config) -> dict[str, Any]:
         }
         for one in config.reward
     }
+    found["curriculum"] = {}
+    if config.curriculum is not None:
+        from trainers.curriculum.settings import CurriculumSettings
+
+        usual = settings_defaults(CurriculumSettings)
+        found["curriculum"] = {**usual, "path": None, "stages": []}
     found["shaper"] = {}
     if config.shaper:
         from trainers import shapers

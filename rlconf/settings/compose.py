@@ -170,8 +170,9 @@ def _from_tree(chosen: Overrides) -> DictConfig:
     config.trainer = trl_fields.fitting(config.trainer)
     debug = chosen.groups.get("debug")
     if debug not in (None, "null") and OmegaConf.select(config, "curriculum.stages"):
-        names = OmegaConf.load(tree.CONF / "debug" / f"{debug}.yaml").get("trainer", {})
-        config.curriculum.stages = without(OmegaConf.to_container(config.curriculum.stages), names)
+        names = OmegaConf.select(OmegaConf.load(tree.CONF / "debug" / f"{debug}.yaml"), "trainer")
+        stages = OmegaConf.to_container(config.curriculum.stages)
+        config.curriculum.stages = without(stages, names or {})
     return config
 
 
