@@ -18,36 +18,57 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).with_name("results.jsonl")
-PROMPTS, GENERATIONS = 32, 8
-ROLLOUTS = PROMPTS * GENERATIONS
+GENERATIONS = 8
 EVERY = 20
-TRAIN_SIZE, PROBE = 1024, 8  # questions to train on, and rollouts of each to measure pass rates
 GOAL = 0.5
 
-# name: (levels to train on, levels to test, steps)
-REGIMES: dict[str, tuple[list[int], list[int], int]] = {
-    "sort 2-8": ([2, 3, 4, 5, 6, 7, 8], [2, 3, 4, 5, 6, 7, 8], 240),
-    "sort 2-9": ([2, 3, 4, 5, 6, 7, 8, 9], [2, 3, 4, 5, 6, 7, 8, 9], 240),
-    # Levels 4-7 alone give no signal; level 3 in the pool is the foothold, and is not tested.
-    "sort 4-7, foothold 3": ([3, 4, 5, 6, 7], [4, 5, 6, 7], 240),
-    "sort 3-9": ([3, 4, 5, 6, 7, 8, 9], [3, 4, 5, 6, 7, 8, 9], 240),
+
+@dataclass(frozen=True)
+class Regime:
+    """What is learnt, and for how long.
+
+    Attributes:
+        levels: trained on.
+        steps: of training and, in rollouts, of what comes before it.
+        prompts: of a step.
+        questions: to train on.
+        probe: rollouts of each that measure its pass rate.
+        foothold: levels that are trained on as well and not tested.
+    """
+
+    levels: range
+    steps: int = 240
+    prompts: int = 32
+    questions: int = 1024
+    probe: int = 8
+    foothold: tuple[int, ...] = ()
+
+    @property
+    def rollouts(self) -> int:
+        """Of a step."""
+        return self.prompts * GENERATIONS
+
+
+REGIMES = {
+    "sort 2-7, short": Regime(range(2, 8), steps=120, prompts=16, questions=512, probe=4),
+    "sort 2-8": Regime(range(2, 9)),
+    "sort 2-9": Regime(range(2, 10)),
+    # Levels 4-7 alone give no signal.
+    "sort 4-7, foothold 3": Regime(range(4, 8), foothold=(3,)),
+    "sort 3-9": Regime(range(3, 10)),
 }
-# A question is easy if one of its PROBE rollouts was right: this model begins far below 0.6.
+# Two stages: a question is easy if one of its probe's rollouts was right, for this model begins far
+# below the paper's 0.6; the hard stage begins at the latest halfway.
 ARMS: dict[str, dict[str, Any] | None] = {
     "none": None,
     "easy to hard": {"mode": "easy_to_hard", "filter": False},
-    "two stages": {
-        "mode": "two_stage",
-        "threshold": 1 / PROBE,
-        "promote_at": 0.8,
-        "stage_rounds": 104,  # half of what the probe leaves
-        "on_exhausted": "again",
-    },
+    "two stages": {"mode": "two_stage", "promote_at": 0.8, "on_exhausted": "again"},
     "online": {
         "mode": "online",
         "by": "level",
@@ -72,12 +93,13 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
     from trainers import Curriculum, CurriculumSettings, OnlineTrainer
     from trainers.models.tiny import TinySettings, tiny_model
 
-    levels, tested, steps = REGIMES[regime]
-    options = {"levels": levels, "train_size": TRAIN_SIZE, "dev_size": 0, "test_size": 400}
+    given = REGIMES[regime]
+    levels = [*given.foothold, *given.levels]
+    options = {"levels": levels, "train_size": given.questions, "dev_size": 0, "test_size": 400}
     task = make_task("sort", options, seed=seed)
     model, tokenizer = tiny_model(TinySettings(), task, seed=seed)
     exact = rewards.get("exact")
-    asked = [row for row in task.test if row["level"] in tested]
+    asked = [row for row in task.test if row["level"] in given.levels]
 
     def solve(rows: list[dict[str, Any]], samples: int, salt: int) -> Any:
         drawn = sample(
@@ -93,12 +115,15 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
         return verify(drawn, exact)
 
     spent, curriculum = 0, None
-    if (settings := ARMS[arm]) is not None:
-        rates = None
+    steps = given.steps
+    if ARMS[arm] is not None:
+        settings, rates = dict(ARMS[arm] or {}), None
         if settings["mode"] == "two_stage":
             rows = list({row["id"]: row for row in task.train}.values())
-            solved = solve(rows, PROBE, 1000)
+            solved = solve(rows, given.probe, 1000)
             spent = len(solved)
+            steps -= -(-spent // given.rollouts)
+            settings |= {"threshold": 1 / given.probe, "stage_rounds": steps // 2}
             measured = measure((one.question_id, one.verdict, one.level) for one in solved)
             rates = {one.question_id: one.pass_rate for one in measured}
         curriculum = Curriculum(CurriculumSettings(**settings), rates)
@@ -113,7 +138,7 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
         was_training = model.training
         found = summary(solve(asked, 2, 2000))
         model.train(was_training)
-        point = {"rollouts": spent + step * ROLLOUTS, "accuracy": found["accuracy"]["value"]}
+        point = {"rollouts": spent + step * given.rollouts, "accuracy": found["accuracy"]["value"]}
         point["levels"] = {k: v["accuracy"]["value"] for k, v in found["levels"].items()}
         curve.append(point)
 
@@ -126,7 +151,7 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
             use_cpu=True,
             bf16=False,
             gradient_checkpointing=False,
-            per_device_train_batch_size=ROLLOUTS,
+            per_device_train_batch_size=given.rollouts,
             num_generations=GENERATIONS,
             max_completion_length=task.max_completion_tokens,
             temperature=1.0,
@@ -137,7 +162,7 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
             loss_type="dapo",
             epsilon_high=0.28,
             beta=0.0,
-            max_steps=steps - -(-spent // ROLLOUTS),
+            max_steps=steps,
             logging_steps=10,
             save_strategy="no",
             report_to=[],
@@ -211,7 +236,7 @@ def area(curve: list[dict[str, Any]], end: int) -> float:
 
 def figures(row: dict[str, Any]) -> dict[str, float]:
     """The figures of one run that are compared."""
-    end = REGIMES[row["regime"]][2] * ROLLOUTS
+    end = REGIMES[row["regime"]].steps * REGIMES[row["regime"]].rollouts
     reached = [p["rollouts"] for p in row["curve"] if p["accuracy"] >= GOAL]
     return {
         "accuracy": row["curve"][-1]["accuracy"],
@@ -230,11 +255,12 @@ def table() -> None:
         return f"{found.value:{sign}.{digits}f}{half}"
 
     rows = done()
-    for regime, (_, tested, steps) in REGIMES.items():
+    for regime, given in REGIMES.items():
+        tested = given.levels
         here = {(a, s): row for (r, a, s), row in rows.items() if r == regime}
         if not here:
             continue
-        print(f"\n### {regime}: {steps * ROLLOUTS} rollouts\n")
+        print(f"\n### {regime}: {given.steps * given.rollouts} rollouts\n")
         names = list(figures(next(iter(here.values()))))
         print(f"| arm | seeds | {' | '.join(names)} | reached {GOAL:g} |")
         print("| --- | --- |" + " --- |" * (len(names) + 1))

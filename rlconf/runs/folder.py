@@ -72,6 +72,16 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def demonstrations(self) -> Path:
+        """Why each sampled solution was learnt or not, in supervised training on such."""
+        return self.path / "demonstrations.parquet"
+
+    @property
+    def curriculum(self) -> Path:
+        """A folder: what a curriculum has seen of each question, a Parquet file a stage."""
+        return self.path / "curriculum"
+
+    @property
     def log(self) -> Path:
         """What the terminal said, and library warnings."""
         return self.path / "log.txt"

@@ -12,12 +12,14 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from data.solutions.store import write_reasons
 from rlconf.building.methods import Training, make_training
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.doctor.live import LiveDoctor
 from rlconf.evaluation import evaluate, evaluations
 from rlconf.evaluation.evaluations import add_evaluation, read_evaluation
 from rlconf.records import plots
+from rlconf.records.curriculum import draw_history, write_history
 from rlconf.records.record import Metrics, RolloutFiles, flush_records
 from rlconf.records.token_files import TokenFiles
 from rlconf.records.tracking import Trackers
@@ -144,6 +146,9 @@ def _train(
             reporter.say(f"stage {stage.number}, from step {first_step}")
         for note in training.notes:
             reporter.say(note)
+        if training.sorted_out and world.is_first:
+            write_reasons(folder.demonstrations, training.sorted_out)
+            training.sorted_out = []  # it may be large
         return training
 
     stages = stages_of(config, session)
@@ -166,7 +171,7 @@ def _train(
                     _advance(training.trainer, stage)
             finally:
                 progress.close()
-            _say_exhausted(training.trainer, reporter)
+            _end_curriculum(training.trainer, stage, session, world, reporter)
             before = stage.folder
             stage = None if interrupt.signal else next(stages, None)
             if stage is not None:
@@ -197,9 +202,17 @@ def _train(
     return interrupt.exit_code, facts
 
 
-def _say_exhausted(trainer: Trainer, reporter: Reporter) -> None:
+def _end_curriculum(
+    trainer: Trainer, stage: Stage, session: Session, world: World, reporter: Reporter
+) -> None:
+    """Write what the curriculum has seen, if there was one, and say if it came to its end."""
     curriculum = trainer.curriculum if isinstance(trainer, OnlineTrainer) else None
-    if curriculum is not None and curriculum.exhausted:
+    if curriculum is None:
+        return
+    if world.is_first:
+        folder = session.folder.curriculum
+        write_history(folder / f"stage{stage.number or 1}.parquet", curriculum)
+    if curriculum.exhausted:
         reporter.say(
             "curriculum_exhausted: every question is mastered, so training ends here. To go on "
             "with all of them: curriculum.on_exhausted=again"
@@ -314,6 +327,7 @@ def _show(
     folder = session.folder
     if config.logging.plots:
         plots.draw(folder.metrics, folder.plots)
+        draw_history(folder.curriculum, folder.plots / "curriculum_history.png")
     results = read_evaluation(folder)
     if results and not interrupt.signal:
         reporter.say(evaluate.table(results))

@@ -217,12 +217,18 @@ class DemonstrationsSection:
             `solution` if the rows have one, else the gold answer in `template`.
         template: how a gold answer is written out; {answer} stands for it.
         max_per_question: different solutions of one question that are taken. Null: all.
+        prefer: which of them: the first, or the shortest.
+        leaks: phrases of solutions that are left out, for a teacher that was shown the answer.
+        as_text: learn the texts of a teacher with another tokenizer, not its tokens.
     """
 
     path: str | None = None
     column: str | None = None
     template: str = "{answer}"
     max_per_question: int | None = None
+    prefer: Literal["first", "shortest"] = "first"
+    leaks: list[str] = field(default_factory=list)
+    as_text: bool = False
 
 
 @dataclass
