@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from rlconf.commands.arguments import add_cfg, add_overrides, print_config
+from rlconf.commands.arguments import add_cfg, add_overrides, compose_to_sample, print_config
 
 ABOUT = "measure how often a model answers each question right, for a curriculum"
 
@@ -19,12 +19,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure; the same command goes on after an interruption."""
     if options.cfg:
         return print_config(options.overrides)
-    from rlconf.settings.compose import examine
-    from rlconf.settings.problems import raise_all
-
-    config, problems = examine(options.overrides)
-    # The curriculum's file is what this is to write.
-    raise_all([one for one in problems if one.keys != ("curriculum.path",)])
+    config = compose_to_sample(options.overrides)
     from rlconf.solutions.difficulty import difficulty_command
 
     return difficulty_command(config)

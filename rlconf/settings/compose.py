@@ -168,6 +168,8 @@ def _from_tree(chosen: Overrides) -> DictConfig:
         if group not in config:
             config[group] = {}
     config.trainer = trl_fields.fitting(config.trainer)
+    if chosen.groups.get("curriculum") == "none":  # whatever an experiment says of it
+        config.curriculum = None
     debug = chosen.groups.get("debug")
     if debug not in (None, "null") and OmegaConf.select(config, "curriculum.stages"):
         names = OmegaConf.select(OmegaConf.load(tree.CONF / "debug" / f"{debug}.yaml"), "trainer")

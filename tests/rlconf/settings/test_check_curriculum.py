@@ -9,6 +9,7 @@ import pytest
 
 from rewards.errors import ConfigError
 from rlconf.building.parts import build_curriculum
+from rlconf.commands.arguments import compose_to_sample
 from rlconf.preview.validate import report
 from rlconf.runs.continuity import May, rule
 from rlconf.settings.check_curriculum import curriculum_settings
@@ -51,6 +52,17 @@ def test_the_curriculum_is_built_with_its_rates(rates):
     built = build_curriculum(config)
     assert built.pass_rates == {"a": 1.0, "b": 0.0}
     assert built.settings.mixture["hard"] == 0.7
+
+
+def test_none_is_none_whatever_an_experiment_says():
+    assert compose(["experiment=star_qwen3_0p6b", "curriculum=none"]).curriculum is None
+
+
+def test_pass_rates_are_measured_before_there_is_a_file_of_them():
+    config = compose_to_sample(["experiment=star_qwen3_0p6b"])
+    assert config.curriculum["path"] == "difficulty/star_qwen3.parquet"
+    with pytest.raises(ConfigError, match=r"sampling\.n=0"):
+        compose_to_sample(["experiment=star_qwen3_0p6b", "sampling.n=0"])
 
 
 def test_two_stages_need_pass_rates():
