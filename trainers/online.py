@@ -24,8 +24,8 @@ from trainers._trl import IMAGE_KEYS, policy_is_active
 from trainers.compatibility import conflicts
 from trainers.curriculum import Curriculum
 from trainers.curriculum.callback import CurriculumCallback
-from trainers.curriculum.curriculum import Observed
 from trainers.curriculum.fit import bind, right_by
+from trainers.curriculum.observed import Observed
 from trainers.guarded import GuardedTrainer
 from trainers.keep import keep_rows
 from trainers.rollout import Rollout, RolloutTokens

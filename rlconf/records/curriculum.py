@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.solutions.store import whole_or_not_at_all
-from trainers.curriculum.curriculum import ACTIONS, Curriculum
+from trainers.curriculum import Curriculum
+from trainers.curriculum.observed import ACTIONS
 
 __all__ = ["draw_history", "write_history"]
 

@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from data.difficulty import BANDS
 from rewards.errors import CheckpointError, ConfigError
+from trainers.curriculum.observed import ACTIONS, Observed, groups, numbers
 from trainers.curriculum.pools import Rows
 from trainers.curriculum.settings import CurriculumSettings
 from trainers.curriculum.tracker import Tracker
 from trainers.maths.curriculum import (
-    Action,
     apportion,
     classify,
     deal,
@@ -31,47 +28,12 @@ from trainers.maths.curriculum import (
 )
 from trainers.state import State
 
-__all__ = ["Curriculum", "Observed"]
+__all__ = ["Curriculum"]
 
-ACTIONS: tuple[str, ...] = get_args(Action)
 STAGES = ("easy", "hard")
 RIGHT = 1 - 1e-6
 _ORDER = ("hard_zero", "hard", "unseen", "medium", "easy")
 """From hard to easy; a question that was never asked stands in the middle."""
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What one generation batch has shown, by group.
-
-    Attributes:
-        actions: what the filter makes of each; "active" where it is off.
-        bands: the band of its question afterwards.
-        rates: the smoothed pass rate, None while nothing was scored.
-        metrics: numbers for the log.
-    """
-
-    actions: list[str]
-    bands: list[str]
-    rates: list[float | None]
-    metrics: dict[str, float]
-
-    @property
-    def active(self) -> list[bool]:
-        """Which groups train the policy."""
-        return [action == "active" for action in self.actions]
-
-    def columns(self, num_generations: int) -> dict[str, list[Any]]:
-        """The same for the rollout log, one value a completion."""
-        by_group: dict[str, Sequence[Any]] = {
-            "action": self.actions,
-            "band": self.bands,
-            "rate": self.rates,
-        }
-        return {
-            f"curriculum/{name}": [value for value in values for _ in range(num_generations)]
-            for name, values in by_group.items()
-        }
 
 
 class Curriculum:
@@ -177,7 +139,7 @@ class Curriculum:
         Raises:
             ConfigError: the completions of a prompt do not lie together.
         """
-        questions = _groups(ids, num_generations)
+        questions = groups(ids, num_generations)
         table = scores.detach().cpu().reshape(-1, num_generations)
         right = (table >= RIGHT).sum(dim=1).tolist()
         scored = (~table.isnan()).sum(dim=1).tolist()
@@ -206,7 +168,12 @@ class Curriculum:
             seen,
             [self.tracker.band(key) for key in keys],
             [self.tracker.rate(key) for key in keys],
-            self._metrics(seen, sum(right), sum(scored)),
+            numbers(seen, sum(right), sum(scored), self.tracker)
+            | {
+                "curriculum/round": float(self.round),
+                "curriculum/mastered_in_all": float(len(self._mastered)),
+            }
+            | ({} if self.stage is None else {"curriculum/stage": STAGES.index(self.stage) + 1.0}),
         )
 
     def digest(self) -> str:
@@ -259,11 +226,13 @@ class Curriculum:
         self.tracker.load_state_dict(state["tracker"])
 
     def _filter(self, question: str, right: int, scored: int) -> str:
-        """What becomes of a group; a question is mastered, or no longer, by its latest group."""
+        """What becomes of a group, and whether its question is mastered from here on."""
         settings = self.settings
         filters = settings.mode == "online" or self.stage == "hard"
         if not (settings.filter and filters):
             return "active"
+        if question in self._mastered and not settings.recheck_every:
+            return "mastered"  # asked to fill a batch: it stays out
         action = classify(
             right,
             scored,
@@ -367,38 +336,8 @@ class Curriculum:
         one = self.rows.ids[row]
         return one in self._mastered or self.tracker.band(self.rows.keys[one]) == "mastered"
 
-    def _metrics(self, actions: Sequence[str], right: int, scored: int) -> dict[str, float]:
-        counts = Counter(actions)
-        found: dict[str, float] = {
-            "round": self.round,
-            "kept_share": counts["active"] / len(actions),
-            "empty_batch": float(counts["active"] == 0),
-            "mastered_in_all": len(self._mastered),
-        }
-        found |= {name: counts[name] for name in ACTIONS if name != "active"}
-        if self.stage is not None:
-            found["stage"] = STAGES.index(self.stage) + 1
-        if scored:
-            found["pass_rate"] = right / scored
-        mean = self.tracker.mean_rate()
-        if mean is not None:
-            found["mean_rate"] = mean
-        found |= {f"band/{band}": self.tracker.questions[band] for band in BANDS}
-        return {f"curriculum/{name}": float(value) for name, value in found.items()}
-
 
 def _outside(size: int, rows: Sequence[int]) -> list[int]:
     """The other rows."""
     inside = set(rows)
     return [row for row in range(size) if row not in inside]
-
-
-def _groups(ids: Sequence[str], num_generations: int) -> list[str]:
-    """The question of each group."""
-    first = [str(one) for one in ids[::num_generations]]
-    if any(str(one) != first[row // num_generations] for row, one in enumerate(ids)):
-        raise ConfigError(
-            f"the rows of a generation batch do not come in groups of {num_generations} "
-            "completions of one question: the column 'id' differs within a prompt's group"
-        )
-    return first

@@ -105,7 +105,7 @@ class Rows:
 
 def _check_known(ids: list[str], pass_rates: Mapping[str, float | None]) -> None:
     distinct = set(ids)
-    missing = sorted(distinct - pass_rates.keys())
+    missing = sorted(one for one in distinct if pass_rates.get(one) is None)
     if len(missing) > MISSING_SHARE * len(distinct):
         raise ConfigError(
             f"the pass rates lack {len(missing)} of {len(distinct)} questions, such as "

@@ -25,7 +25,7 @@ def test_every_look_is_a_row(tmp_path):
     assert [tuple(row.values()) for row in pq.read_table(path).to_pylist()] == [
         (1, "a", 2, 2, "mastered", "3"),
         (1, "b", 0, 2, "active", "4"),
-        (2, "a", 1, 2, "active", "3"),
+        (2, "a", 1, 2, "mastered", "3"),  # it stays so
         (2, "b", 0, 0, "active", "4"),
     ]
 

@@ -131,6 +131,12 @@ def test_completions_that_were_not_scored_do_not_count() -> None:
     assert "curriculum/pass_rate" not in seen.metrics
 
 
+def test_mastered_is_for_good_unless_it_is_asked_again() -> None:
+    curriculum = make(stage="hard")
+    show(curriculum, q0=8)
+    assert show(curriculum, q0=0).actions == ["mastered"]
+
+
 def test_a_batch_is_filled_from_outside_the_stage_when_too_few_are_left() -> None:
     curriculum = make(stage="hard")
     show(curriculum, **{f"q{i}": 8 for i in range(6)})
