@@ -207,9 +207,9 @@ def check_prompts(
                 raise ConfigError(
                     f"pair {start + place}: its prompt was sampled with another chat template or "
                     f"tokenizer: from token {at} on it reads "
-                    f"{tokenizer.decode(theirs[at:])[:60]!r} in the pairs and {tokenizer.decode(mine[at:])[:60]!r} here. Set "
-                    "model.chat_template and trainer.chat_template_kwargs as they were, or sample "
-                    "again"
+                    f"{tokenizer.decode(theirs[at:])[:60]!r} in the pairs and "
+                    f"{tokenizer.decode(mine[at:])[:60]!r} here. Set model.chat_template and "
+                    "trainer.chat_template_kwargs as they were, or sample again"
                 )
 
 

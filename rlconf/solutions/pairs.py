@@ -265,7 +265,9 @@ def choose_pairs(config: Config, solutions: list[Solution]) -> PairSet:
     """The pairs that `config.pairs` asks for."""
     settings = config.pairs
     if settings.method == "random":
-        return random_pairs(solutions, config.seed, confidence=settings.confidence)
+        return random_pairs(
+            solutions, config.seed, settings.per_question, confidence=settings.confidence
+        )
     return build_pairs(
         solutions,
         settings.top_k,
