@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -162,7 +161,7 @@ def test_what_is_refused(build, pairs, settings, text):
 
 def test_a_stream_cannot_be_checked(build, make_model, tokenizer):
     stream = Dataset.from_list(rows()).to_iterable_dataset()
-    with pytest.raises(ConfigError, match="expected a datasets.Dataset"):
+    with pytest.raises(ConfigError, match=r"expected a datasets\.Dataset"):
         CRewDPOTrainer(
             make_model(), args=build(rows()).args, train_dataset=stream, processing_class=tokenizer
         )
