@@ -57,6 +57,7 @@ class CRewDPOTrainer(KeepsBatches, DPOTrainer):
         ConfigError: a row would be cut by `max_length`, does not end, or has another prompt.
     """
 
+    data_collator: Any
     TOLERANCE = 0.02
     """How far bfloat16 and another way to batch may move a confidence on average."""
 
@@ -75,9 +76,8 @@ class CRewDPOTrainer(KeepsBatches, DPOTrainer):
         self._generation_config = getattr(model, "generation_config", None) or GenerationConfig()
         self._compared = False
         super().__init__(model, *args, **kwargs)
-        collator: Any = self.data_collator
-        if isinstance(collator, DataCollatorForPreference):
-            self.data_collator = _WithAnswers(**vars(collator))
+        if isinstance(self.data_collator, DataCollatorForPreference):
+            self.data_collator = _WithAnswers(**vars(self.data_collator))
 
     def _prepare_dataset(
         self, dataset: Any, processing_class: Any, args: Any, dataset_name: str

@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-ONLY_TRAINING = ("tracking", "demonstrations", "sampling", "trainer.use_vllm")
+ONLY_TRAINING = ("tracking", "demonstrations", "sampling", "pairs", "crew_dpo", "trainer.use_vllm")
 """Settings of a run that nothing done with its model afterwards looks at."""
 
 

@@ -45,6 +45,24 @@ def test_supervised_fine_tuning_has_what_the_guards_override() -> None:
         assert list(inspect.signature(getattr(trl.SFTTrainer, name)).parameters)[:3] == expected
 
 
+def test_preference_training_has_what_crew_dpo_overrides_and_reads() -> None:
+    for name, expected in {
+        "_prepare_dataset": ["self", "dataset", "processing_class", "args", "dataset_name"],
+        "_set_signature_columns_if_needed": ["self"],
+        "_save_checkpoint": ["self", "model", "trial"],
+        "compute_ref_log_probs": ["self", "model", "inputs"],
+        "compute_loss": ["self", "model", "inputs", "return_outputs", "num_items_in_batch"],
+    }.items():
+        assert list(inspect.signature(getattr(trl.DPOTrainer, name)).parameters) == expected
+    source = inspect.getsource(trl.DPOTrainer._compute_loss)
+    # The policy's forward is the first, and the batch's other keys go to the model.
+    assert source.index("outputs = model(") < source.index("ref_outputs = self.ref_model(")
+    assert source.count("ref_outputs = ") == 2
+    assert (
+        '_non_model_keys = {"completion_mask", "ref_chosen_logps", "ref_rejected_logps"}' in source
+    )
+
+
 def test_version_is_the_pinned_one() -> None:
     assert trl.__version__.startswith("1.16.")
 
