@@ -12,25 +12,25 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from rlconf.evaluation import evaluate, evaluations
-from rlconf.records import plots
-from rlconf.runs import launch, manifest, topology
-from rlconf.settings import trust
+from rlconf.building.methods import Training, make_training
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.doctor.live import LiveDoctor
+from rlconf.evaluation import evaluate, evaluations
+from rlconf.records import plots
+from rlconf.records.record import Metrics, RolloutFiles, flush_records
+from rlconf.records.token_files import TokenFiles
+from rlconf.records.tracking import Trackers
+from rlconf.runs import launch, manifest, topology
 from rlconf.runs.folder import RunFolder
 from rlconf.runs.guards import Beat, finite_guard, watch
 from rlconf.runs.interrupt import Interrupt
 from rlconf.runs.launch import World
-from rlconf.building.methods import Training, make_training
 from rlconf.runs.progress import TrainingProgress
-from rlconf.records.record import Metrics, RolloutFiles, flush_records
 from rlconf.runs.saving import Checkpoints
-from rlconf.settings.schema import Config
 from rlconf.runs.session import Session, add_evaluation, begin, read_evaluation
-from rlconf.records.token_files import TokenFiles
-from rlconf.records.tracking import Trackers
 from rlconf.runs.watchdog import Watchdog
+from rlconf.settings import trust
+from rlconf.settings.schema import Config
 from trainers import OnlineTrainer
 from trainers.resume import is_sharded
 

@@ -16,13 +16,13 @@ from typing import IO, Any
 
 from rewards.errors import CheckpointError, ConfigError
 from rlconf.evaluation import evaluations
-from rlconf.records import record
-from rlconf.runs import checkpoint, continuity, launch, manifest
-from rlconf.settings import compose
 from rlconf.files import write_json, write_text
+from rlconf.records import record
+from rlconf.redact import redact
+from rlconf.runs import checkpoint, continuity, launch, manifest
 from rlconf.runs.folder import Choice, RunFolder, choose, claim, point_latest
 from rlconf.runs.launch import World
-from rlconf.redact import redact
+from rlconf.settings import compose
 from rlconf.settings.schema import Config, to_dict
 
 

@@ -15,8 +15,8 @@ import pytest
 from rewards.errors import TopologyError
 from rlconf.runs import topology
 from rlconf.runs.launch import World
-from rlconf.settings.schema import Config, LaunchSection
 from rlconf.runs.topology import Asked, Found, asked, differences, found, launcher_processes
+from rlconf.settings.schema import Config, LaunchSection
 
 ROOT = Path(__file__).parents[3]
 CPU = Found(host="a", device="cpu", processes=1, kind="NO")
