@@ -12,6 +12,10 @@ from rewards.spans import Rule
 Mode = Literal["gated", "signed", "raw"]
 Aggregate = Literal["mean", "geometric", "product", "min"]  # as in rewards.confidence, torch-free
 
+# A forward in float32 is not the same to the last digit for two rows of a batch. Equal completions
+# shall have equal rewards all the same, so that their group has no variance and teaches nothing.
+_DECIMALS = 5
+
 
 def _check_options(how: Locator | None, pattern: str | None, **_: Any) -> None:
     if how is not None or pattern is not None:
@@ -62,15 +66,16 @@ def crew(
         log_metric: takes the metrics `crew/*`; a trainer passes it.
 
     Returns:
-        B values: 0 where the answer is missing, None where it is not known what is right and the
-        mode asks for it.
+        B values, c to five decimals: 0 where the answer is missing, None where it is not known what
+        is right and the mode asks for it.
 
     Source: CRew, arXiv 2510.13501, for c. The paper does not train on it online; the modes are
     ours.
     """
     from rewards.confidence.crew import crew_scores
 
-    confidence = crew_scores(answer_log_probs, aggregate)
+    exact = crew_scores(answer_log_probs, aggregate)
+    confidence = [None if c is None else round(c, _DECIMALS) for c in exact]
     right = [None if value is None or value != value else value >= 1 for value in correctness]
     if log_extra is not None:
         log_extra("crew/confidence", confidence)

@@ -19,7 +19,7 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from rewards.errors import ConfigError, RewardError
-from rewards.spans import AnswerFinder, AnswerTokens
+from rewards.spans import AnswerFinder
 from trainers._trl import is_async_callable, pad
 from trainers.signals import Signals
 
@@ -55,23 +55,21 @@ class Generated:
 
         Truncated completions keep their mask even under `mask_truncated_completions`.
         """
-        made = {}
-        for name, rows, side in (
-            ("prompt", self.prompt_ids, "left"),
-            ("completion", self.completion_ids, "right"),
-        ):
-            ids = [torch.tensor(row, dtype=torch.long) for row in rows]
-            fill = {f"{name}_ids": trainer._tokenizer.pad_token_id, f"{name}_mask": 0}
-            for (key, value), tensors in zip(
-                fill.items(), (ids, [torch.ones_like(row) for row in ids]), strict=True
-            ):
-                made[key] = pad(
-                    tensors,
-                    padding_value=value,
-                    padding_side=side,
-                    pad_to_multiple_of=trainer.pad_to_multiple_of,
-                ).to(trainer.accelerator.device)
-        return made
+        prompts = [torch.tensor(row, dtype=torch.long) for row in self.prompt_ids]
+        completions = [torch.tensor(row, dtype=torch.long) for row in self.completion_ids]
+
+        def padded(rows: list[Tensor], side: str, fill: int) -> Tensor:
+            multiple = trainer.pad_to_multiple_of
+            tensor: Tensor = pad(rows, fill, side, multiple)
+            return tensor.to(trainer.accelerator.device)
+
+        token = trainer._tokenizer.pad_token_id
+        return {
+            "prompt_ids": padded(prompts, "left", token),
+            "prompt_mask": padded([torch.ones_like(row) for row in prompts], "left", 0),
+            "completion_ids": padded(completions, "right", token),
+            "completion_mask": padded([torch.ones_like(row) for row in completions], "right", 0),
+        }
 
 
 class RewardSignals:
@@ -105,7 +103,7 @@ class RewardSignals:
             for name, asked in self._asked.items()
             if "answer_log_probs" in asked
         }
-        self._answers: dict[str, list[AnswerTokens | None]] = {}
+        self._answers: dict[str, list[list[int] | None]] = {}
 
     def locate(self, generated: Generated) -> Tensor:
         """Find the answers of a new batch; (B, T) bool, their tokens.
@@ -113,22 +111,14 @@ class RewardSignals:
         An answer is looked for in what the policy itself wrote last: after the last tool output. A
         completion that the trainer masks because it was cut off has none.
         """
-        rows = [self._last_turn(generated, row) for row in range(len(generated.completion_ids))]
-        self._answers = {}
+        turns = [self._last_turn(generated, row) for row in range(len(generated.completion_ids))]
         for name, find in self._finders.items():
-            found = [None if row is None else (row[0], find(row[1])) for row in rows]
-            self._answers[name] = [
-                None
-                if one is None or one[1] is None
-                else AnswerTokens(one[1].text, tuple(one[0] + at for at in one[1].tokens))
-                for one in found
-            ]
+            self._answers[name] = [None if turn is None else _within(turn, find) for turn in turns]
         width = generated.padded(self._trainer)["completion_ids"].size(1)
-        mask = torch.zeros(len(rows), width, dtype=torch.bool)
+        mask = torch.zeros(len(turns), width, dtype=torch.bool)
         for answers in self._answers.values():
-            for row, answer in enumerate(answers):
-                if answer is not None:
-                    mask[row, list(answer.tokens)] = True
+            for row, tokens in enumerate(answers):
+                mask[row, tokens or []] = True
         return mask
 
     @contextmanager
@@ -236,8 +226,8 @@ class RewardSignals:
         if "answer_log_probs" in asked:
             log_probs = signals.model_log_prob.cpu()
             columns["answer_log_probs"] = [
-                None if answer is None else log_probs[row, list(answer.tokens)].tolist()
-                for row, answer in enumerate(self._answers[name])
+                None if tokens is None else log_probs[row, tokens].tolist()
+                for row, tokens in enumerate(self._answers[name])
             ]
         return columns
 
@@ -249,6 +239,13 @@ class RewardSignals:
             )
             return list(running.result())
         return list(function(**keywords))
+
+
+def _within(turn: tuple[int, list[int]], find: AnswerFinder) -> list[int] | None:
+    """The answer's tokens in a completion of which only a part is searched."""
+    start, ids = turn
+    found = find(ids)
+    return None if found is None else [start + token for token in found.tokens]
 
 
 def call_keywords(

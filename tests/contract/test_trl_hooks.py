@@ -65,6 +65,17 @@ def test_prefix_preserving_takes_a_tokenizer() -> None:
     ]
 
 
+def test_padding_takes_what_we_give() -> None:
+    from trl.trainer.utils import pad
+
+    assert list(inspect.signature(pad).parameters) == [
+        "tensors",
+        "padding_value",
+        "padding_side",
+        "pad_to_multiple_of",
+    ]
+
+
 def test_scoring_forward_takes_what_the_signal_pass_gives() -> None:
     from trainers._trl import IMAGE_KEYS
 

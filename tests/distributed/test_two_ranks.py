@@ -43,11 +43,14 @@ def compare(one: dict[str, Any], two: dict[str, Any], preset: str) -> None:
     assert (one["ranks"], two["ranks"]) == (1, 2)
     for alone, shared in zip(one["shaped"], two["shaped"], strict=True):
         assert alone.abs().max() > 0.1
-        torch.testing.assert_close(shared, alone, atol=2e-5, rtol=1e-4)
+        # Confidence is rounded to five decimals, so a rounding error may move it by one of them.
+        torch.testing.assert_close(
+            shared, alone, atol=2e-4 if preset == "crew" else 2e-5, rtol=1e-4
+        )
     # The group without variance is skipped by the paper's preset and penalised by the release's.
-    if preset != "crew":  # whose rewards are never all alike
-        assert (one["shaped"][0][:8].abs().max() == 0) == (preset == "paper")
-    else:
+    # Equal completions are equally sure, so that group has no variance for CRew either.
+    assert (one["shaped"][0][:8].abs().max() == 0) == (preset != "release")
+    if preset == "crew":
         assert all(0 < row["crew/confidence/mean"] <= 1 for row in one["metrics"])
     for name, value in one["weights"].items():
         torch.testing.assert_close(two["weights"][name], value, atol=1e-5, rtol=1e-4)

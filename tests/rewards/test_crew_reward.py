@@ -65,6 +65,13 @@ def test_metrics_and_the_column() -> None:
     assert columns["crew/confidence"] == pytest.approx([0.8, 0.6, None, 0.5, None])
 
 
+def test_rounding_errors_do_not_tell_equal_answers_apart() -> None:
+    first, second = rewards.get("crew")(
+        completions=["a"] * 2, answer_log_probs=[[-0.5], [-0.5 - 1e-7]], correctness=[1.0, 1.0]
+    )
+    assert first == second == 0.60653
+
+
 def test_nothing_in_nothing_out() -> None:
     assert rewards.get("crew")(completions=[], answer_log_probs=[], correctness=[]) == []
 

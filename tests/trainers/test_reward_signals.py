@@ -118,7 +118,7 @@ def test_the_confidence_is_that_of_full_logits(
     )
     output = generate(trainer, training)
     expected = confidences(trainer, output)
-    assert logged(trainer) == pytest.approx(expected, rel=1e-4, nan_ok=True)
+    assert logged(trainer) == pytest.approx(expected, rel=1e-4, abs=1e-5, nan_ok=True)
     right = trainer._rewards["even"]
     for value, confidence, verdict in zip(
         trainer._rewards["crew"].tolist(), expected, right.tolist(), strict=True
@@ -126,7 +126,7 @@ def test_the_confidence_is_that_of_full_logits(
         if math.isnan(verdict):
             assert math.isnan(value)
         else:
-            assert value == pytest.approx(zero_if_missing(confidence) * verdict, rel=1e-4)
+            assert value == pytest.approx(zero_if_missing(confidence) * verdict, abs=1e-5)
     assert right.isnan().any()
     assert (right == 1).any()
 
@@ -218,7 +218,9 @@ def test_the_gate_is_computed_once_and_its_value_is_also_its_reward(build, slow:
 def test_the_locator_is_that_of_the_gate_unless_named(build) -> None:
     number = rewards.get("exact", how="number")
     output = generate(trainer := build(number, rewards.get("crew")))
-    assert logged(trainer) == pytest.approx(confidences(trainer, output), rel=1e-4, nan_ok=True)
+    assert logged(trainer) == pytest.approx(
+        confidences(trainer, output), rel=1e-4, abs=1e-5, nan_ok=True
+    )
     generate(boxed := build(number, rewards.get("crew", how="boxed")))
     assert set(boxed._logs["extra"]["crew/confidence"]) == {None}
     assert boxed._metrics["train"]["crew/missing"] == [1.0]
@@ -263,7 +265,7 @@ def test_chat_completions_are_scored_from_their_tokens(build, tokenizer, prompts
         )
     )
     assert trainer._rewards["crew"].tolist() == pytest.approx(
-        [zero_if_missing(c) for c in confidences(trainer, chat)], rel=1e-4
+        [zero_if_missing(c) for c in confidences(trainer, chat)], abs=1e-5
     )
     text = generate(plain := build(number, rewards.get("crew", mode="raw")))
     assert torch.equal(chat["completion_ids"], text["completion_ids"])
