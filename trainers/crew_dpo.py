@@ -26,12 +26,12 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import GenerationConfig
 from trl import DPOTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from data.prompts import prompt_ids
 from data.solutions.sample import end_tokens
 from rewards.confidence import crew_score
 from rewards.errors import ConfigError
-from trainers._trl import DataCollatorForPreference
 from trainers.guarded import KeepsBatches
 
 TOKENS = ("prompt_ids", "chosen_ids", "rejected_ids")
