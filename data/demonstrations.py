@@ -81,7 +81,31 @@ def from_solutions(
     Raises:
         ConfigError: If nothing is left.
     """
-    found, left_out = [], Counter[str]()
+    found, left_out = right_ones(
+        solutions, max_per_question=max_per_question, max_prompt_tokens=max_prompt_tokens
+    )
+    if not found:
+        told = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "it is empty"
+        raise ConfigError(f"no solution is right and finished, so nothing can be learnt ({told})")
+    examples = [
+        {
+            "input_ids": one.prompt_ids + one.completion_ids,
+            "labels": [IGNORED] * len(one.prompt_ids) + one.completion_ids,
+        }
+        for one in found
+    ]
+    return examples, left_out
+
+
+def right_ones(
+    solutions: Iterable[Solution],
+    *,
+    max_per_question: int | None = None,
+    max_prompt_tokens: int | None = None,
+) -> tuple[list[Solution], Counter[str]]:
+    """The solutions that `from_solutions` learns from, by index; and the others by reason."""
+    found: list[Solution] = []
+    left_out: Counter[str] = Counter()
     taken: Counter[str] = Counter()
     seen: set[tuple[str, tuple[int, ...]]] = set()
     for one in sorted(solutions, key=lambda one: one.index):
@@ -101,9 +125,5 @@ def from_solutions(
         else:
             seen.add(this)
             taken[one.question_id] += 1
-            labels = [IGNORED] * len(one.prompt_ids) + one.completion_ids
-            found.append({"input_ids": one.prompt_ids + one.completion_ids, "labels": labels})
-    if not found:
-        told = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "it is empty"
-        raise ConfigError(f"no solution is right and finished, so nothing can be learnt ({told})")
+            found.append(one)
     return found, left_out

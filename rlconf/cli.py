@@ -25,6 +25,8 @@ COMMANDS = (
     "evaluate",
     "compare",
     "sample",
+    "pairs",
+    "crew-dpo",
     "report",
     "rewards",
     "doctor",

@@ -22,6 +22,7 @@ from rlconf.building.parts import (
     build_arguments,
     build_reward,
     build_task,
+    check_held_out,
     dataset,
     dev_rows,
     short_enough,
@@ -150,6 +151,53 @@ def _sft(
     )
 
 
+def _dpo(
+    config: Config,
+    output_dir: str | Path,
+    listeners: Listeners,
+    callbacks: Sequence[TrainerCallback],
+    guards: Mapping[str, Any],
+) -> Training:
+    """TRL's DPO on pairs that `rlconf pairs` wrote."""
+    from rlconf.building.pairs import dev_pairs, training_pairs
+    from trainers.crew_dpo import CRewDPOTrainer
+
+    task = build_task(config)
+    arguments = build_arguments(config, output_dir)
+    dev = None if arguments.eval_strategy == "no" else dev_pairs(config, task)
+    pairs = training_pairs(config, task)
+    model, tokenizer = policies.build_model(config, task)
+    if not config.pairs.any_model:
+        pairs.check_scored(model)
+    adapter = None if config.peft is None else policies.build_peft(config.peft)
+    reference = None
+    if adapter is None and not arguments.precompute_ref_log_probs:
+        # TRL would load it by the policy's name, which says nothing of a revision.
+        reference, _ = policies.build_model(config, task)
+    trainer = CRewDPOTrainer(
+        model=model,
+        ref_model=reference,
+        args=arguments,
+        processing_class=tokenizer,
+        train_dataset=dataset(pairs.rows),
+        eval_dataset=None if dev is None else dataset(dev),
+        peft_config=adapter,
+        callbacks=list(callbacks),
+        aggregate=pairs.aggregate,
+        tolerance=None if config.pairs.any_model else CRewDPOTrainer.TOLERANCE,
+        chat_template_kwargs=config.trainer.get("chat_template_kwargs"),
+        **guards,
+    )
+    return Training(
+        trainer,
+        task,
+        tokenizer,
+        build_reward(config, task.rewards[0]),
+        max_new_tokens=config.sampling.max_new_tokens or task.max_completion_tokens,
+        notes=[*pairs.notes, f"the reference is the model at the start: {model.name_or_path}"],
+    )
+
+
 def _demonstrations(
     config: Config, task: Task, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[list[dict[str, Any]], list[str]]:
@@ -162,7 +210,7 @@ def _demonstrations(
         found, left_out = _from_rows(config, rows)
         return found, [*task.notes, *dropped, _told(found, "training rows", left_out)]
     solutions = read_solutions(Path(path).expanduser())
-    _check_held_out(path, solutions, task)
+    check_held_out(f"demonstrations.path={path}", (one.question_id for one in solutions), task)
     _check_same_tokens(path, solutions, tokenizer)
     found, left_out = from_solutions(
         solutions,
@@ -184,19 +232,6 @@ def _told(found: Sequence[Any], source: str, left_out: Counter[str]) -> str:
     return f"demonstrations: {len(found)} {source}" + (f"; left out: {reasons}" if reasons else "")
 
 
-def _check_held_out(path: str, solutions: Sequence[Solution], task: Task) -> None:
-    """Refuse to learn the answers of the questions that the evaluation will ask."""
-    asked = {one.question_id for one in solutions}
-    for split in ("test", "dev"):
-        shared = asked & {str(row["id"]) for row in getattr(task, split)}
-        if shared:
-            raise ConfigError(
-                f"demonstrations.path={path} holds {len(shared)} questions of the task's {split} "
-                f"split, such as {min(shared)!r}, so the evaluation would measure memory: sample "
-                "the train split (sampling.split=train), with the same task settings and seed"
-            )
-
-
 def _check_same_tokens(
     path: str, solutions: Sequence[Solution], tokenizer: PreTrainedTokenizerBase
 ) -> None:
@@ -211,4 +246,4 @@ def _check_same_tokens(
             )
 
 
-_METHODS = {"grpo": _grpo, "sft": _sft}
+_METHODS = {"grpo": _grpo, "sft": _sft, "dpo": _dpo}

@@ -7,7 +7,7 @@ before weights are loaded.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ __all__ = [
     "build_task",
     "build_tokenizer",
     "check_enough",
+    "check_held_out",
     "dataset",
     "dev_rows",
     "prompt_lengths",
@@ -297,3 +298,25 @@ def check_enough(rows: Sequence[Row], prompts: int, notes: Sequence[str] = ()) -
             f"{prompts} prompts: use more rows (task.train_size, for tasks that have it), or lower "
             "trainer.per_device_train_batch_size"
         )
+
+
+def check_held_out(source: str, asked: Iterable[str], task: Task) -> None:
+    """Refuse to learn the answers of the questions that the evaluation will ask.
+
+    Args:
+        source: the setting that names the file.
+        asked: ids of its questions.
+        task: whose dev and test splits are held out.
+
+    Raises:
+        ConfigError: some of them are in these splits.
+    """
+    ids = set(asked)
+    for split in ("test", "dev"):
+        shared = ids & {str(row["id"]) for row in getattr(task, split)}
+        if shared:
+            raise ConfigError(
+                f"{source} holds {len(shared)} questions of the task's {split} "
+                f"split, such as {min(shared)!r}, so the evaluation would measure memory: sample "
+                "the train split (sampling.split=train), with the same task settings and seed"
+            )

@@ -18,7 +18,7 @@ from rlconf.redact import secret_paths
 from rlconf.runs.watchdog import PHASES
 from rlconf.settings import arithmetic, foreign
 from rlconf.settings.check_model import check_model, check_peft
-from rlconf.settings.check_solutions import check_method, check_sampling
+from rlconf.settings.check_solutions import check_method, check_pairs, check_sampling
 from rlconf.settings.fields import read_fields, read_settings
 from rlconf.settings.problems import Problem
 from rlconf.settings.problems import is_installed as _installed
@@ -44,7 +44,7 @@ def check(config: Config) -> list[Problem]:
     """
     problems = [*_check_task(config), *check_rewards(config), *_check_shapers(config)]
     problems += [*check_method(config), *check_model(config), *check_peft(config)]
-    problems += [*_check_sections(config), *check_sampling(config)]
+    problems += [*_check_sections(config), *check_sampling(config), *check_pairs(config)]
     good, found = read_trainer(config.trainer)
     problems += found
     wrong = {key for problem in problems for key in problem.keys}

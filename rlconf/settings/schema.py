@@ -258,6 +258,7 @@ class PairsSection:
         max_uses: pairs that one solution may be in. Null: any number (`gap`).
         per_question: right solutions of each question (`rest_em`).
         file: the Parquet file. Null: `pairs/NAME.parquet`.
+        dev_file: pairs of dev questions, for `trainer.eval_strategy`.
         scored: a file of scored solutions, taken as it is. Null: solutions are sampled and scored.
         any_model: train on pairs although another model was scored.
     """
@@ -270,6 +271,7 @@ class PairsSection:
     max_uses: int | None = None
     per_question: int = 10
     file: str | None = None
+    dev_file: str | None = None
     scored: str | None = None
     any_model: bool = False
 
