@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rlconf.settings.schema import Config
 
 __all__ = [
+    "TARGETS",
     "add_cfg",
     "add_json",
     "add_overrides",
-    "compose_for",
     "json_file",
     "print_config",
     "say",
 ]
 
 
-ONLY_TRAINING = ("tracking", "demonstrations", "sampling", "trainer.use_vllm")
-"""Settings of a run that nothing done with its model afterwards looks at."""
+TARGETS = "a run folder, a checkpoint in one, a model folder, a GGUF file or a hub id"
+"""What `evaluate`, `compare` and `export` may be asked about."""
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -51,37 +47,6 @@ def json_file(options: argparse.Namespace) -> Path | None:
     from rlconf.evaluation.evaluations import ready_for
 
     return None if options.json is None else ready_for(Path(options.json).expanduser())
-
-
-def compose_for(target: str, overrides: list[str]) -> Config:
-    """The configuration for something done with a run or a model.
-
-    Args:
-        target: a run folder or a checkpoint in one, with the run's recorded configuration as the
-            base; or a model folder, a GGUF file or a hub id.
-        overrides: laid over it.
-
-    Raises:
-        ConfigError: listing everything that is wrong.
-    """
-    from rlconf.evaluation.targets import run_of
-    from rlconf.settings.compose import compose, examine
-    from rlconf.settings.problems import raise_all
-
-    if (run := run_of(target)) is not None:
-        config, problems = examine(overrides, base=run.config)
-        # What the run was trained with need not be there any more; what is typed now must be right.
-        for part in ONLY_TRAINING:
-            if not any(text.lstrip("+~").startswith(part) for text in overrides):
-                problems = [one for one in problems if not _all_in(part, one.keys)]
-        raise_all(problems)
-        return config
-    quoted = target.replace("'", r"\'")
-    return compose([f"model.path='{quoted}'", *overrides])
-
-
-def _all_in(part: str, keys: tuple[str, ...]) -> bool:
-    return bool(keys) and all(key == part or key.startswith(f"{part}.") for key in keys)
 
 
 def print_config(overrides: list[str]) -> int:

@@ -15,12 +15,11 @@ import yaml
 from huggingface_hub import ModelCard
 
 from rlconf.evaluation.compare import compared
-from rlconf.evaluation.evaluations import read_file
+from rlconf.evaluation.evaluations import read_evaluation, read_file
 from rlconf.redact import redact
 from rlconf.runs import manifest
 from rlconf.runs.checkpoint import step_of
 from rlconf.runs.folder import RunFolder
-from rlconf.runs.session import read_evaluation
 from rlconf.settings import compose
 from rlconf.settings.schema import Config, to_dict
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from rewards.errors import CheckpointError, ConfigError
-from rlconf.runs import checkpoint, manifest
 from rlconf.files import storage
+from rlconf.runs import checkpoint, manifest
 
 LOCK = ".lock"
 

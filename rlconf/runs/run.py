@@ -12,25 +12,26 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from rlconf.evaluation import evaluate, evaluations
-from rlconf.records import plots
-from rlconf.runs import launch, manifest, topology
-from rlconf.settings import trust
+from rlconf.building.methods import Training, make_training
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.doctor.live import LiveDoctor
+from rlconf.evaluation import evaluate, evaluations
+from rlconf.evaluation.evaluations import add_evaluation, read_evaluation
+from rlconf.records import plots
+from rlconf.records.record import Metrics, RolloutFiles, flush_records
+from rlconf.records.token_files import TokenFiles
+from rlconf.records.tracking import Trackers
+from rlconf.runs import launch, manifest, topology
 from rlconf.runs.folder import RunFolder
 from rlconf.runs.guards import Beat, finite_guard, watch
 from rlconf.runs.interrupt import Interrupt
 from rlconf.runs.launch import World
-from rlconf.building.methods import Training, make_training
 from rlconf.runs.progress import TrainingProgress
-from rlconf.records.record import Metrics, RolloutFiles, flush_records
 from rlconf.runs.saving import Checkpoints
-from rlconf.settings.schema import Config
-from rlconf.runs.session import Session, add_evaluation, begin, read_evaluation
-from rlconf.records.token_files import TokenFiles
-from rlconf.records.tracking import Trackers
+from rlconf.runs.session import Session, begin
 from rlconf.runs.watchdog import Watchdog
+from rlconf.settings import trust
+from rlconf.settings.schema import Config
 from trainers import OnlineTrainer
 from trainers.resume import is_sharded
 
@@ -135,14 +136,17 @@ def _train(
         reporter.say(note)
     if world.is_first:
         trackers.open(trainer.args)
-    if config.evaluate.before and session.step == 0:
-        with watchdog.phase("evaluation"):
-            _evaluate(config, "before", training, session, world, reporter)
     began = time.monotonic()
     with interrupt:
+        if config.evaluate.before and session.step == 0:
+            with watchdog.phase("evaluation"), interrupt.at_once(alone=world.size == 1):
+                _evaluate(config, "before", training, session, world, reporter)
+            interrupt.settle(trainer.args.device)
+            began = time.monotonic()
         try:
             with watchdog.phase("step"):
-                _advance(trainer, session)
+                if not interrupt.signal:
+                    _advance(trainer, session)
         finally:
             progress.close()
         facts = {

@@ -11,8 +11,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rlconf.runs.checkpoint import rotate, seal
 from rlconf.files import storage
+from rlconf.runs.checkpoint import rotate, seal
 from rlconf.runs.launch import World, on_first, wait
 
 
