@@ -11,6 +11,7 @@ __all__ = [
     "add_json",
     "add_overrides",
     "json_file",
+    "names_override",
     "print_config",
     "say",
 ]
@@ -47,6 +48,11 @@ def json_file(options: argparse.Namespace) -> Path | None:
     from rlconf.evaluation.evaluations import ready_for
 
     return None if options.json is None else ready_for(Path(options.json).expanduser())
+
+
+def names_override(key: str, names: str | None) -> list[str]:
+    """The override that `--option NAME,NAME` stands for; none without one."""
+    return [] if names is None else [f"{key}=[{names}]"]
 
 
 def print_config(overrides: list[str]) -> int:
