@@ -139,7 +139,7 @@ def measure(model: Any, tokenizer: Any, task: Any, judged: list[Any]) -> dict[st
     from data.solutions import accuracy, score
     from data.solutions.ranking import calibration, strict, with_ties
     from data.solutions.ranking import reciprocal_rank as mrr
-    from rlconf.solutions.pairs_page import questions_of
+    from rlconf.solutions.judge import questions_of
 
     sampled = score(
         model, tokenizer, solve(model, tokenizer, task, samples=SAMPLES), batch_size=128

@@ -84,6 +84,18 @@ def test_pairs_are_made_learnt_from_and_guarded(capsys, numbers):
     assert main(["pairs", *SMALL, *shared, "name=e", "pairs=rest_em"]) == 0
     assert all(one.verdict for one in read_solutions("pairs/e.parquet"))
 
+    # Any other measure of `rlconf judge` may choose the pairs, of the same solutions.
+    judged = ["sampling.path=pairs/p.solutions.parquet", "pairs.confidence=perplexity"]
+    assert main(["pairs", *SMALL, *judged, "name=j"]) == 0
+    by_perplexity, manifest = read_pairs("pairs/j.parquet")
+    assert {one["question_id"] for one in by_perplexity} == {one["question_id"] for one in rows}
+    kept = {(one.question_id, one.index): one for one in read_solutions("pairs/j.judged.parquet")}
+    first = by_perplexity[0]
+    chosen = kept[first["question_id"], first["chosen_index"]]
+    assert first["chosen_confidence"] == chosen.confidence["perplexity"]
+    assert "crew" in chosen.confidence
+    assert manifest["identity"]["pairs"]["confidence"] == "perplexity"
+
     command = ["train", "trainer=dpo", *SMALL, *TRAIN, "pairs.file=pairs/p.parquet", "name=d"]
     assert main([*command, "run.id=a"]) == 0
     assert "the reference is the model at the start" in capsys.readouterr().out
