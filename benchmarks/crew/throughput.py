@@ -197,7 +197,7 @@ def main() -> None:
     part.add_argument("--data", type=Path, default=Path("../shared/data/gsm8k"))
     part.add_argument("--solutions", type=int, default=16)
     part.add_argument("--rounds", type=int, default=4)
-    part.add_argument("--batch-size", type=int, default=8)
+    part.add_argument("--batch-size", type=int, default=16)
     parts.add_parser("memory")
     part = parts.add_parser("one")
     part.add_argument("scorer")
