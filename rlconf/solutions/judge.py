@@ -207,7 +207,7 @@ def table(found: Mapping[str, Any]) -> Table:
         "missing",
     )
     for head in heads:
-        shown.add_column(head)
+        shown.add_column(head, no_wrap=head == "measure")
     for name, one in found["measures"].items():
         shown.add_row(name, *cells(one))
     return shown

@@ -224,3 +224,9 @@ def _from_texts(
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    except Exception as error:  # the tokenizers library raises nothing more specific
+        raise ConfigError(
+            f"the solutions of question {row['id']!r} cannot be put into tokens of "
+            f"{tokenizer.name_or_path or 'the model'} ({error}). A tiny model knows only the "
+            "characters of the task it was made for: choose another model"
+        ) from error
