@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 _HOME = {
+    "CRewDPOTrainer": "trainers.crew_dpo",
     "OnlineTrainer": "trainers.online",
     "UCASTrainer": "trainers.named",
     "Rollout": "trainers.rollout",

@@ -190,7 +190,7 @@ class _Forward:
         rows = [row for row, job in enumerate(jobs) for _ in job.positions]
         before = [place - 1 for job in jobs for place in job.positions]
         labels = torch.tensor([job.ids[place] for job in jobs for place in job.positions])
-        log_probs, certainty = self._reduce(hidden[rows, before], labels.to(hidden.device))
+        log_probs, certainty = self._reduce(hidden[rows, before], labels)
         sizes = [len(job.positions) for job in jobs]
         certainties = (
             [None] * len(jobs) if certainty is None else torch.split(certainty.cpu(), sizes)
@@ -217,7 +217,7 @@ class _Forward:
 
     def _check(self, logits: Tensor, ours: Tensor) -> None:
         near = 1e-3 if logits.dtype in (torch.float32, torch.float64) else 0.1
-        if not torch.allclose(logits.to(ours.dtype), ours, rtol=near, atol=near, equal_nan=True):
+        if not torch.allclose(logits.to(ours), ours, rtol=near, atol=near, equal_nan=True):
             raise ValueError(
                 f"{type(self._model).__name__} turns hidden states into logits by more than an "
                 "output matrix, a scale and a soft cap, so its confidence cannot be computed here"
@@ -240,7 +240,7 @@ class _Forward:
         for h, y in zip(torch.split(hidden, rows), torch.split(labels, rows), strict=True):
             # Not chosen - logsumexp: that loses the digits that tell two sure answers apart.
             every = self._logits(h).log_softmax(dim=-1)
-            log_probs.append(every.gather(-1, y[:, None]).squeeze(-1))
+            log_probs.append(every.gather(-1, y[:, None].to(every.device)).squeeze(-1))
             if self._with_certainty:
                 zero = torch.zeros_like(log_probs[-1])
                 certainties.append(certainty_given_logsumexp(every, zero))

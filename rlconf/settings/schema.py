@@ -252,14 +252,14 @@ class PairsSection:
     """Preference pairs: what `rlconf pairs` writes and `trainer=dpo` learns from.
 
     Attributes:
-        method: "gap" takes the pairs that differ most in confidence; "random" one right and one
-            wrong solution of each question; "rest_em" no pairs but right solutions for trainer=sft.
+        method: "gap" takes the pairs that differ most in confidence; "random" any right and wrong
+            solutions; "rest_em" makes no pairs but takes right solutions, for trainer=sft.
         confidence: the measure of the gap, by its name in the solutions.
         top_k: pairs of each question (`gap`).
         gap: chosen minus rejected, or its size (`gap`).
         min_gap: least gap of a pair. Null: any (`gap`).
         max_uses: pairs that one solution may be in. Null: any number (`gap`).
-        per_question: right solutions of each question (`rest_em`).
+        per_question: of each question, pairs (`random`) or right solutions (`rest_em`).
         file: the Parquet file. Null: `pairs/NAME.parquet`.
         dev_file: pairs of dev questions, for `trainer.eval_strategy`.
         scored: a file of scored solutions, taken as it is. Null: solutions are sampled and scored.
