@@ -304,7 +304,8 @@ class JudgeSection:
 
     Attributes:
         measures: names of measures (`data.solutions.judging`).
-        template: the prompt of a problem that comes as text; {problem} stands for it.
+        template: the prompt of a problem that comes as text; {problem} stands for it. A chat
+            message has no white space around it.
         chat: send the prompt as a chat message. Null: if the tokenizer has a chat template.
         steps: how a solution that is a list of steps becomes a text.
         equality: which answers are the same where a gold answer decides: by value, or as text.
@@ -318,7 +319,7 @@ class JudgeSection:
 
     measures: list[str] = field(default_factory=lambda: ["crew"])
     template: str = (
-        "{problem}\n\nPlease reason step by step, and put your final answer within \\boxed{}."
+        "{problem}\n\nPlease reason step by step, and put your final answer within \\boxed{}.\n"
     )
     chat: bool | None = None
     steps: Literal["newline", "numbered"] = "newline"

@@ -207,7 +207,7 @@ def table(found: Mapping[str, Any]) -> Table:
         "missing",
     )
     for head in heads:
-        shown.add_column(head)
+        shown.add_column(head, no_wrap=head == "measure")
     for name, one in found["measures"].items():
         shown.add_row(name, *cells(one))
     return shown
@@ -286,8 +286,9 @@ def _identity(
 
 
 def _part(config: Config) -> int:
-    """Solutions that are written together: some batches, fewer where each is written about."""
-    return max(_PART, config.crew.batch_size) * (1 if "judge" in config.judge.measures else 4)
+    """Solutions that are written together: two batches, or one where each is written about."""
+    batches = 1 if "judge" in config.judge.measures else 2
+    return max(_PART, batches * config.crew.batch_size)
 
 
 def _untied(solutions: Sequence[Solution]) -> list[Solution]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from rlconf.settings.schema import Config
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from data.tasks import Task
+    from data.tasks import Row, Task
 
 __all__ = ["Given", "answered", "beside", "given", "is_ours", "solutions_of"]
 
@@ -117,7 +117,7 @@ def given(config: Config, path: Path, tokenizer: PreTrainedTokenizerBase, task: 
 def _tokens(config: Config, tokenizer: PreTrainedTokenizerBase, problem: Problem) -> list[Solution]:
     text = config.judge.template.replace("{problem}", problem.text)
     chat = _is_chat(config, tokenizer)
-    prompt = [{"role": "user", "content": text}] if chat else f"{text}\n"
+    prompt = [{"role": "user", "content": text.strip()}] if chat else text
     row = {"id": problem.id, "prompt": prompt, "answer": problem.gold, "level": problem.level}
     found = _from_texts(config, tokenizer, row, problem.solutions)
     return [replace(one, verdict=v) for one, v in zip(found, problem.verdicts, strict=True)]
@@ -143,14 +143,33 @@ def _ours(config: Config, path: Path, tokenizer: PreTrainedTokenizerBase, task: 
     # A file that was judged before knows of its sampling from the file that it came from.
     samples = identity.get("samples") or (identity if "engine" in identity else None)
     same = _same_tokens(tokenizer, solutions)
-    if same:
-        first = {one.question_id: one.prompt_ids for one in reversed(solutions)}
-        problems = {
-            name: tokenizer.decode(first[name], skip_special_tokens=True).strip() for name in names
-        }
-    else:
-        solutions, problems = _again(config, path, tokenizer, task, solutions)
+    rows = _rows_of(task, solutions)
+    if not same:
+        solutions = _again(config, path, tokenizer, task, solutions, rows)
+    first = {one.question_id: one.prompt_ids for one in reversed(solutions)}
+    problems = {
+        name: _text(rows[name])
+        if name in rows
+        else tokenizer.decode(first[name], skip_special_tokens=True).strip()
+        for name in names
+    }
     return Given(solutions, problems, {"file": path.name, "tokenised_anew": not same}, samples)
+
+
+def _rows_of(task: Task, solutions: Sequence[Solution]) -> dict[str, Row]:
+    """The task's rows of these questions, as far as it knows them: same id, same right answer."""
+    golds = {one.question_id: one.gold for one in solutions}
+    return {
+        str(row["id"]): row
+        for row in (*task.train, *task.dev, *task.test)
+        if str(row["id"]) in golds and golds[str(row["id"])] == str(row["answer"])
+    }
+
+
+def _text(row: Row) -> str:
+    """A row's question without its examples or the system's message."""
+    prompt = row["prompt"]
+    return str(prompt if isinstance(prompt, str) else prompt[-1]["content"])
 
 
 def _same_tokens(tokenizer: PreTrainedTokenizerBase, solutions: Sequence[Solution]) -> bool:
@@ -169,9 +188,9 @@ def _again(
     tokenizer: PreTrainedTokenizerBase,
     task: Task,
     solutions: Sequence[Solution],
-) -> tuple[list[Solution], dict[str, str]]:
+    rows: Mapping[str, Row],
+) -> list[Solution]:
     """The solutions' texts in this tokenizer's tokens, behind the prompts of the task."""
-    rows = {str(row["id"]): row for row in [*task.train, *task.dev, *task.test]}
     missing = {one.question_id for one in solutions} - rows.keys()
     if missing:
         raise ConfigError(
@@ -180,10 +199,9 @@ def _again(
             "task that they were sampled from (task=NAME and its options), or the model that wrote "
             "them"
         )
-    found, problems = [], {}
+    found = []
     for one in solutions:
-        row = rows[one.question_id]
-        (again,) = _from_texts(config, tokenizer, row, [one.text])
+        (again,) = _from_texts(config, tokenizer, rows[one.question_id], [one.text])
         found.append(
             replace(
                 one,
@@ -194,9 +212,7 @@ def _again(
                 confidence={},
             )
         )
-        prompt = row["prompt"]
-        problems[one.question_id] = prompt if isinstance(prompt, str) else prompt[-1]["content"]
-    return found, problems
+    return found
 
 
 def _from_texts(
@@ -208,3 +224,9 @@ def _from_texts(
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    except Exception as error:  # the tokenizers library raises nothing more specific
+        raise ConfigError(
+            f"the solutions of question {row['id']!r} cannot be put into tokens of "
+            f"{tokenizer.name_or_path or 'the model'} ({error}). A tiny model knows only the "
+            "characters of the task it was made for: choose another model"
+        ) from error
