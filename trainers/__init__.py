@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 _HOME = {
+    "CRewDPOTrainer": "trainers.crew_dpo",
     "OnlineTrainer": "trainers.online",
     "STaRTrainer": "trainers.named",
     "UCASTrainer": "trainers.named",

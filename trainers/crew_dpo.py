@@ -26,12 +26,12 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import GenerationConfig
 from trl import DPOTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from data.prompts import prompt_ids
 from data.solutions.sample import end_tokens
 from rewards.confidence import crew_score
 from rewards.errors import ConfigError
-from trainers._trl import DataCollatorForPreference
 from trainers.guarded import KeepsBatches
 
 TOKENS = ("prompt_ids", "chosen_ids", "rejected_ids")
@@ -57,6 +57,7 @@ class CRewDPOTrainer(KeepsBatches, DPOTrainer):
         ConfigError: a row would be cut by `max_length`, does not end, or has another prompt.
     """
 
+    data_collator: Any
     TOLERANCE = 0.02
     """How far bfloat16 and another way to batch may move a confidence on average."""
 
@@ -75,9 +76,8 @@ class CRewDPOTrainer(KeepsBatches, DPOTrainer):
         self._generation_config = getattr(model, "generation_config", None) or GenerationConfig()
         self._compared = False
         super().__init__(model, *args, **kwargs)
-        collator: Any = self.data_collator
-        if isinstance(collator, DataCollatorForPreference):
-            self.data_collator = _WithAnswers(**vars(collator))
+        if isinstance(self.data_collator, DataCollatorForPreference):
+            self.data_collator = _WithAnswers(**vars(self.data_collator))
 
     def _prepare_dataset(
         self, dataset: Any, processing_class: Any, args: Any, dataset_name: str
@@ -207,9 +207,9 @@ def check_prompts(
                 raise ConfigError(
                     f"pair {start + place}: its prompt was sampled with another chat template or "
                     f"tokenizer: from token {at} on it reads "
-                    f"{tokenizer.decode(theirs[at:])[:60]!r} in the pairs and {tokenizer.decode(mine[at:])[:60]!r} here. Set "
-                    "model.chat_template and trainer.chat_template_kwargs as they were, or sample "
-                    "again"
+                    f"{tokenizer.decode(theirs[at:])[:60]!r} in the pairs and "
+                    f"{tokenizer.decode(mine[at:])[:60]!r} here. Set model.chat_template and "
+                    "trainer.chat_template_kwargs as they were, or sample again"
                 )
 
 

@@ -1,7 +1,9 @@
-r"""A plug-in task for the comparison: `7396>` -> `\boxed{9763}`, sorting with the answer in a box.
+r"""A plug-in task for the comparison: sorting with a rationale and the answer in a box.
 
-The demonstrations are right, so that a warm start which is stopped early leaves a model that is
-right some of the time and has an opinion of its own about every answer.
+`7396>` -> `7963\boxed{9763}`: the rationale takes some digit (here 6) and writes the larger ones,
+the digit, and the smaller ones, both in the question's order. Any digit will do, so a question has
+several right solutions, whose confidences differ. The demonstrations are right, so that a warm
+start that is stopped early leaves a model which is right some of the time.
 """
 
 from __future__ import annotations
@@ -51,12 +53,16 @@ def build(settings: BoxedSortSettings, seed: int) -> Task:
         dev=dev,
         test=test,
         rewards=("exact",),
-        max_completion_tokens=max(settings.levels) + len(BOX) - 1,
+        max_completion_tokens=2 * max(settings.levels) + len(BOX) - 1,
         alphabet="".join(dict.fromkeys(f"{DIGITS}>{BOX.replace('%s', '')}")),
         demonstrate=demonstrate,
     )
 
 
 def demonstrate(row: Row, rng: Random) -> str:
-    """The right answer in a box."""
-    return BOX % row["answer"]
+    """A right rationale, and the answer in a box."""
+    digits = row["prompt"].removesuffix(">")
+    pivot = rng.choice(digits)
+    larger = "".join(digit for digit in digits if digit > pivot)
+    smaller = "".join(digit for digit in digits if digit < pivot)
+    return larger + pivot + smaller + BOX % row["answer"]

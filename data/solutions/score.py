@@ -24,6 +24,8 @@ CREW_KEYS = ("crew", "crew_log_prob", "crew_tokens", "crew_min")
 # Elements of one chunk of logits: 2**23 float32 are 32 MiB whatever the vocabulary.
 _CHUNK_ELEMENTS = 2**23
 
+_LEAST_FILLED = 7 / 8
+
 _log = logging.getLogger(__name__)
 
 
@@ -59,7 +61,7 @@ def score(
         pattern: The regular expression of `locator="regex"`.
         aggregate: Of the answer's token probabilities: "mean", "geometric", "product" or "min".
         span: "overlap" or "strict"; see `rewards.spans.AnswerFinder`.
-        batch_size: Solutions per forward, the longest together.
+        batch_size: Most solutions per forward; those of like length share one.
         progress: Called as `progress(done, total)` after each batch, in solutions.
 
     Returns:
@@ -90,8 +92,7 @@ def score(
     done = len(jobs) - len(order)
     with _evaluating(model), torch.no_grad():
         forward = _Forward(model, "self_certainty" in measures)
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
+        for batch in _batches(order, [len(job.ids) for job in jobs], batch_size):
             results = forward([jobs[at] for at in batch])
             for at, (log_probs, certainty) in zip(batch, results, strict=True):
                 found[at] = _measure(jobs[at], log_probs, certainty, measures, aggregate)
@@ -137,6 +138,18 @@ def _job(solution: Solution, answer: AnswerTokens | None, measures: Sequence[str
         positions=[first + token for token in wanted],
         answer=list(tokens) if whole else list(range(len(tokens))),
     )
+
+
+def _batches(order: Sequence[int], lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Cut `order`, the longest first, into batches in which no row is more than 1/8 padding."""
+    batch: list[int] = []
+    for at in order:
+        if batch and (len(batch) == size or lengths[at] < _LEAST_FILLED * lengths[batch[0]]):
+            yield batch
+            batch = []
+        batch.append(at)
+    if batch:
+        yield batch
 
 
 def _measure(
@@ -190,7 +203,7 @@ class _Forward:
         rows = [row for row, job in enumerate(jobs) for _ in job.positions]
         before = [place - 1 for job in jobs for place in job.positions]
         labels = torch.tensor([job.ids[place] for job in jobs for place in job.positions])
-        log_probs, certainty = self._reduce(hidden[rows, before], labels.to(hidden.device))
+        log_probs, certainty = self._reduce(hidden[rows, before], labels)
         sizes = [len(job.positions) for job in jobs]
         certainties = (
             [None] * len(jobs) if certainty is None else torch.split(certainty.cpu(), sizes)
@@ -217,7 +230,7 @@ class _Forward:
 
     def _check(self, logits: Tensor, ours: Tensor) -> None:
         near = 1e-3 if logits.dtype in (torch.float32, torch.float64) else 0.1
-        if not torch.allclose(logits.to(ours.dtype), ours, rtol=near, atol=near, equal_nan=True):
+        if not torch.allclose(logits.to(ours), ours, rtol=near, atol=near, equal_nan=True):
             raise ValueError(
                 f"{type(self._model).__name__} turns hidden states into logits by more than an "
                 "output matrix, a scale and a soft cap, so its confidence cannot be computed here"
@@ -240,7 +253,7 @@ class _Forward:
         for h, y in zip(torch.split(hidden, rows), torch.split(labels, rows), strict=True):
             # Not chosen - logsumexp: that loses the digits that tell two sure answers apart.
             every = self._logits(h).log_softmax(dim=-1)
-            log_probs.append(every.gather(-1, y[:, None]).squeeze(-1))
+            log_probs.append(every.gather(-1, y[:, None].to(every.device)).squeeze(-1))
             if self._with_certainty:
                 zero = torch.zeros_like(log_probs[-1])
                 certainties.append(certainty_given_logsumexp(every, zero))

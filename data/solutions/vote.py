@@ -312,7 +312,7 @@ class _Question:
     def of(cls, solutions: Sequence[Solution], equality: Equality) -> _Question:
         ordered = sorted(solutions, key=lambda one: one.index)
         classes = answer_classes([one.answer for one in ordered], equality)
-        verdicts = [_verdict(one, equality) for one in ordered]
+        verdicts = [verdict_of(one, equality) for one in ordered]
         return cls(tuple(ordered), tuple(classes), tuple(verdicts))
 
     def subsets(self, n: int, most: int, seed: int) -> list[Sequence[int]]:
@@ -371,7 +371,7 @@ class _Question:
         )
 
 
-def _verdict(solution: Solution, equality: Equality) -> bool | None:
+def verdict_of(solution: Solution, equality: Equality) -> bool | None:
     """Its own verdict, else what the gold answer says, else None."""
     if solution.verdict is not None or solution.gold is None:
         return solution.verdict

@@ -16,7 +16,12 @@ from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
-from rlconf.settings.check import check_columns, options_under_guard, reward_columns
+from rlconf.settings.check import (
+    check_columns,
+    needs_gate,
+    options_under_guard,
+    reward_columns,
+)
 from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from trl import GRPOConfig
 
+    from data.solutions import Solution
     from data.tasks import Row, Task
     from trainers.curriculum import Curriculum
     from trainers.shapers import Shaper
@@ -45,6 +51,7 @@ __all__ = [
     "build_tokenizer",
     "check_enough",
     "check_held_out",
+    "check_same_tokens",
     "dataset",
     "dev_rows",
     "prompt_lengths",
@@ -130,7 +137,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
     task = build_task(config)
     weights = reward_weights(config, task)
     raise_all(check_columns(weights, list(task.train[0]), task.name))
-    rewards = overlapped([build_reward(config, name) for name in weights])
+    rewards = overlapped([_build_trained(config, name, task) for name in weights])
     arguments = build_grpo_config(config, task, list(weights.values()), output_dir)
     dev = dev_rows(task, arguments)
     model, tokenizer = build_model(config, task)
@@ -162,10 +169,26 @@ def build_task(config: Config) -> Task:
 
 
 def reward_weights(config: Config, task: Task) -> dict[str, float]:
-    """Weight by reward, in order; the task's own rewards, each with weight 1, if none is chosen."""
+    """Weight by reward, in order; the task's own rewards, each with weight 1, if none is chosen.
+
+    A reward that only says what is right for another one, and is not chosen, has weight 0.
+    """
     if not config.reward:
         return dict.fromkeys(task.rewards, 1.0)
-    return {name: float(options.get("weight", 1.0)) for name, options in config.reward.items()}
+    weights = {name: float(options.get("weight", 1.0)) for name, options in config.reward.items()}
+    for name, options in config.reward.items():
+        if needs_gate(name):
+            weights.setdefault(options.get("gate") or task.rewards[0], 0.0)
+    return weights
+
+
+def _build_trained(config: Config, name: str, task: Task) -> RewardFunction:
+    """A reward of a training run: its gate, if it needs one and none is named, is the task's."""
+    function = build_reward(config, name)
+    if needs_gate(name) and config.reward[name].get("gate") is None:
+        bound: RewardFunction = function.bind(gate=task.rewards[0])  # type: ignore[attr-defined]
+        return bound
+    return function
 
 
 def build_reward(config: Config, name: str) -> RewardFunction:
@@ -344,4 +367,31 @@ def check_held_out(source: str, asked: Iterable[str], task: Task) -> None:
                 f"{source} holds {len(shared)} questions of the task's {split} "
                 f"split, such as {min(shared)!r}, so the evaluation would measure memory: sample "
                 "the train split (sampling.split=train), with the same task settings and seed"
+            )
+
+
+def check_same_tokens(
+    source: str,
+    solutions: Sequence[Solution],
+    tokenizer: PreTrainedTokenizerBase,
+    otherwise: str = "",
+) -> None:
+    """Refuse tokens that mean other text to this model; a hundred solutions tell.
+
+    Args:
+        source: the setting that names the file.
+        solutions: sampled ones.
+        tokenizer: of the model to be trained.
+        otherwise: what else can be done about it, a clause.
+
+    Raises:
+        ConfigError: naming the first such solution.
+    """
+    for one in solutions[:100]:
+        text = tokenizer.decode(one.completion_ids, skip_special_tokens=True)
+        if text != one.text:
+            raise ConfigError(
+                f"{source} was sampled with another tokenizer: the tokens of "
+                f"{one.text[:40]!r} read {text[:40]!r} here. Sample again with this model, or "
+                f"train the one that was sampled{otherwise}"
             )

@@ -16,6 +16,7 @@ __all__ = [
     "add_overrides",
     "compose_to_sample",
     "json_file",
+    "names_override",
     "print_config",
     "say",
 ]
@@ -66,6 +67,11 @@ def compose_to_sample(overrides: list[str]) -> Config:
     config, problems = examine(overrides)
     raise_all([problem for problem in problems if problem.keys != ("curriculum.path",)])
     return config
+
+
+def names_override(key: str, names: str | None) -> list[str]:
+    """The override that `--option NAME,NAME` stands for; none without one."""
+    return [] if names is None else [f"{key}=[{names}]"]
 
 
 def print_config(overrides: list[str]) -> int:

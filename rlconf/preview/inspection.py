@@ -60,9 +60,10 @@ def inspect(
         ConfigError: the task, its columns, the batch or the tokenizer.
     """
     if method_of(config.trainer) != "grpo":
+        named = f"trainer={method_of(config.trainer)}"
         raise ConfigError(
-            "rlconf inspect shows a batch to sample from and trainer=sft samples none: leave "
-            "trainer=sft out to see the task's prompts and gold answers"
+            f"rlconf inspect shows a batch to sample from and {named} samples none: leave "
+            f"{named} out to see the task's prompts and gold answers"
         )
     config = stage_configs(config)[0]
     args = effective(config.trainer)

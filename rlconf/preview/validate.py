@@ -18,7 +18,7 @@ from rlconf.building.parts import (
 )
 from rlconf.redact import redact
 from rlconf.settings import arithmetic, foreign
-from rlconf.settings.check import check_columns, ranks, shaper_names
+from rlconf.settings.check import check_columns, ranks, shaper_names, signals_asked
 from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.effects import advice, extra_forwards, without_effect
 from rlconf.settings.overrides import plain, show
@@ -46,8 +46,8 @@ def report(config: Config) -> str:
     Raises:
         ConfigError: the task and the rewards or the batch do not fit.
     """
-    if method_of(config.trainer) == "sft":
-        return _supervised(config)
+    if method_of(config.trainer) != "grpo":
+        return _without_rollouts(config)
     stages = stage_configs(config)
     if len(stages) > 1:
         told = [f"STAGE {n} OF {len(stages)}\n\n{report(one)}" for n, one in enumerate(stages, 1)]
@@ -63,20 +63,23 @@ def report(config: Config) -> str:
         **({} if config.curriculum is None else {"curriculum": _curriculum(config, batch)}),
         "extra forwards per generation batch": extra_forwards(args, batch, _needs_signals(config)),
         "without effect here": without_effect(config.trainer, args, batch, config),
-        "worth a look": advice(args),
+        "worth a look": advice(args, config),
         "differences from TRL's defaults": _trainer_differences(config.trainer),
         "differences from rlconf's defaults": differences(config),
     }
     return "\n\n".join(_block(title, lines) for title, lines in blocks.items())
 
 
-def _supervised(config: Config) -> str:
-    """The same for supervised training: no groups, no rollouts, no rewards to learn from."""
+def _without_rollouts(config: Config) -> str:
+    """The same for supervised training and DPO, which have no groups, rollouts or rewards."""
     args = effective(config.trainer)
     examples = args.per_device_train_batch_size * args.gradient_accumulation_steps * ranks(config)
     name, path = config.task["name"], config.demonstrations.path
+    what, unit = "demonstrations", "examples"
     told = [f"{name}: asked before and after training"]
-    if path is not None:
+    if method_of(config.trainer) == "dpo":
+        what, unit, source = "pairs", "pairs", _pairs(config)
+    elif path is not None:
         source = f"the right solutions of {path}"
     elif _is_remote(config):
         source = f"the training rows of {config.task.get('path')}"
@@ -89,9 +92,9 @@ def _supervised(config: Config) -> str:
         steps = _many(int(args.max_steps), "optimiser step")
     blocks = {
         "task": told,
-        "demonstrations": [source],
+        what: [source],
         "batch": [
-            f"{examples} examples an optimiser step = micro-batch "
+            f"{examples} {unit} an optimiser step = micro-batch "
             f"{args.per_device_train_batch_size} x {_many(ranks(config), 'rank')} x "
             f"{args.gradient_accumulation_steps} accumulated",
             steps,
@@ -100,6 +103,19 @@ def _supervised(config: Config) -> str:
         "differences from rlconf's defaults": differences(config),
     }
     return "\n\n".join(_block(title, lines) for title, lines in blocks.items())
+
+
+def _pairs(config: Config) -> str:
+    """What DPO will learn from, as far as it is there yet."""
+    path = config.pairs.file
+    if path is None:
+        return "none yet: rlconf pairs writes them, and rlconf crew-dpo does so in every round"
+    if not Path(path).expanduser().is_file():
+        return f"{path}, which is not there yet: rlconf pairs writes it"
+    from data.pair_files import read_pairs
+
+    rows, manifest = read_pairs(path)
+    return f"{len(rows)} pairs of {manifest['questions_with_pairs']} questions in {path}"
 
 
 def _task(config: Config, batch: arithmetic.Batch) -> tuple[int | None, list[str]]:
@@ -274,6 +290,9 @@ def _trainer_differences(trainer: Mapping[str, Any]) -> list[str]:
 
 
 def _needs_signals(config: Config) -> bool:
+    asked = {signal for name in config.reward for signal in signals_asked(name)}
+    if asked - {"correctness"}:
+        return True
     if not config.shaper:
         return False
     from trainers import shapers

@@ -23,6 +23,7 @@ __all__ = [
     "DemonstrationsSection",
     "EvaluateSection",
     "GuardSection",
+    "JudgeSection",
     "LaunchSection",
     "LoggingSection",
     "ModelSection",
@@ -30,7 +31,9 @@ __all__ = [
     "PeftSection",
     "RunSection",
     "SamplingSection",
+    "SelectSection",
     "TrackingSection",
+    "VoteSection",
     "to_dict",
 ]
 
@@ -255,14 +258,14 @@ class PairsSection:
     """Preference pairs: what `rlconf pairs` writes and `trainer=dpo` learns from.
 
     Attributes:
-        method: "gap" takes the pairs that differ most in confidence; "random" one right and one
-            wrong solution of each question; "rest_em" no pairs but right solutions for trainer=sft.
+        method: "gap" takes the pairs that differ most in confidence; "random" any right and wrong
+            solutions; "rest_em" makes no pairs but takes right solutions, for trainer=sft.
         confidence: the measure of the gap, by its name in the solutions.
         top_k: pairs of each question (`gap`).
         gap: chosen minus rejected, or its size (`gap`).
         min_gap: least gap of a pair. Null: any (`gap`).
         max_uses: pairs that one solution may be in. Null: any number (`gap`).
-        per_question: right solutions of each question (`rest_em`).
+        per_question: of each question, pairs (`random`) or right solutions (`rest_em`).
         file: the Parquet file. Null: `pairs/NAME.parquet`.
         dev_file: pairs of dev questions, for `trainer.eval_strategy`.
         scored: a file of scored solutions, taken as it is. Null: solutions are sampled and scored.
@@ -298,6 +301,80 @@ class CrewDPOSection:
     iterations: int = 2
     restart_from_initial: bool = False
     choose_by: Literal["sampled", "greedy", "last"] = "sampled"
+    path: str | None = None
+
+
+@dataclass
+class JudgeSection:
+    """What `rlconf judge` measures; where the answer stands says `crew`.
+
+    Attributes:
+        measures: names of measures (`data.solutions.judging`).
+        template: the prompt of a problem that comes as text; {problem} stands for it. A chat
+            message has no white space around it.
+        chat: send the prompt as a chat message. Null: if the tokenizer has a chat template.
+        steps: how a solution that is a list of steps becomes a text.
+        equality: which answers are the same where a gold answer decides: by value, or as text.
+        judge_prompt: of `judge`, with {problem} and {solution}. Null: the one shipped.
+        verifier_prompt: of `verifier`, likewise.
+        max_new_tokens: of what `judge` writes.
+        bins: of the reliability diagram and the ECE.
+        limit: problems used, the first of the file. Null: all.
+        path: the Parquet file. Null: `solutions/FILE.judged.parquet`.
+    """
+
+    measures: list[str] = field(default_factory=lambda: ["crew"])
+    template: str = (
+        "{problem}\n\nPlease reason step by step, and put your final answer within \\boxed{}.\n"
+    )
+    chat: bool | None = None
+    steps: Literal["newline", "numbered"] = "newline"
+    equality: Literal["math", "text"] = "math"
+    judge_prompt: str | None = None
+    verifier_prompt: str | None = None
+    max_new_tokens: int = 256
+    bins: int = 10
+    limit: int | None = None
+    path: str | None = None
+
+
+@dataclass
+class VoteSection:
+    """How `rlconf vote` turns several solutions of a question into one answer.
+
+    Attributes:
+        methods: names of voting methods (`data.solutions.vote`), compared side by side.
+        measure: confidence to weigh by. Null: each method's own.
+        equality: which answers are the same: by value, or as text.
+        scale: confidences of a question as they are, or the lowest as 0 and the highest as 1.
+        sizes: numbers of solutions on the curve. Null: 1, 2, 4, ... and all.
+        subsets: of a question's solutions that a point of the curve averages over, at most.
+        path: the Parquet file. Null: `solutions/FILE.votes.parquet`.
+    """
+
+    methods: list[str] = field(default_factory=lambda: ["majority"])
+    measure: str | None = None
+    equality: Literal["math", "text"] = "math"
+    scale: Literal["raw", "minmax"] = "raw"
+    sizes: list[int] | None = None
+    subsets: int = 100
+    path: str | None = None
+
+
+@dataclass
+class SelectSection:
+    """Which right solutions `rlconf select` takes to learn from.
+
+    Attributes:
+        prefer: the least sure, the surest, any, or the first ones.
+        measure: the confidence.
+        per_question: solutions of each question, at most.
+        path: the Parquet file. Null: `solutions/FILE.selected.parquet`.
+    """
+
+    prefer: Literal["low", "high", "random", "first"] = "low"
+    measure: str = "crew"
+    per_question: int = 1
     path: str | None = None
 
 
@@ -416,6 +493,9 @@ class Config:
     crew: CrewSection = field(default_factory=CrewSection)
     pairs: PairsSection = field(default_factory=PairsSection)
     crew_dpo: CrewDPOSection = field(default_factory=CrewDPOSection)
+    judge: JudgeSection = field(default_factory=JudgeSection)
+    vote: VoteSection = field(default_factory=VoteSection)
+    select: SelectSection = field(default_factory=SelectSection)
     logging: LoggingSection = field(default_factory=LoggingSection)
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
     guard: GuardSection = field(default_factory=GuardSection)

@@ -62,7 +62,9 @@ def crew_dpo_command(config: Config) -> int:
     launch.on_first(world, lambda: _begin(config, root))
     ledger = Ledger(root, world)
     reporter.say(f"rounds: {root}")
-    ledger.stage(0, "start", lambda: _evaluate(config, root / "start.json", world, reporter))
+    start = root / "start.json"
+    if not start.exists():
+        ledger.stage(0, "start", lambda: _evaluate(config, start, world, reporter))
     latest = config
     for number in range(1, config.crew_dpo.iterations + 1):
         one = Round(root, number)
@@ -186,8 +188,6 @@ def _export(one: Round) -> None:
 
 
 def _evaluate(config: Config, path: Path, world: World, reporter: Reporter) -> None:
-    if path.exists():
-        return
     task = build_task(config)
     if not getattr(task, config.evaluate.split):
         reporter.say(f"task {task.name} has no {config.evaluate.split} split to evaluate on")

@@ -4,11 +4,12 @@
 | -------------------------- | --------------------------------------------------------- |
 | `NAME.solutions.parquet`   | the solutions, verified (`sampling.path` names another)   |
 | `NAME.scored.parquet`      | the same with their confidence under the same model       |
+| `NAME.judged.parquet`      | with `pairs=judge` and the like: the same, judged by it   |
 | `NAME.parquet`             | the pairs; with `pairs=rest_em` the right solutions taken |
 | `NAME.html`                | confidence and pairs in pictures                          |
 
-Each of the first three has a manifest beside it, and each is taken as it is if it is there and was
-made with these very settings.
+Each but the last has a manifest beside it, and is taken as it is if it is there and was made with
+these very settings.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ from data.solutions import (
     scorer_fingerprint,
     write_solutions,
 )
+from data.solutions.judging import MEASURES
 from rewards.errors import ConfigError
 from rewards.spans import AnswerFinder
-from rlconf.building.parts import build_task, short_enough
+from rlconf.building.parts import build_task, check_same_tokens, short_enough
 from rlconf.building.policy import build_model, build_tokenizer
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.evaluation.evaluate import share
@@ -42,6 +44,7 @@ from rlconf.runs import launch
 from rlconf.runs.launch import World
 from rlconf.settings.schema import Config
 from rlconf.solutions.bar import Bar
+from rlconf.solutions.judge import judge_file
 from rlconf.solutions.sample import draw_solutions
 
 if TYPE_CHECKING:
@@ -58,8 +61,11 @@ class PairFiles:
         self.pairs = Path(config.pairs.file or f"pairs/{config.name}.parquet").expanduser()
         sampled = config.sampling.path
         self.solutions = Path(sampled).expanduser() if sampled else self._beside(".solutions")
+        self.scored = self._beside(".scored")
+        self.judged = self._beside(".judged")
         taken = config.pairs.scored
-        self.scored = Path(taken).expanduser() if taken else self._beside(".scored")
+        own = self.judged if _is_judged(config) else self.scored
+        self.source = Path(taken).expanduser() if taken else own
         self.page = self.pairs.with_suffix(".html")
 
     def _beside(self, suffix: str) -> Path:
@@ -105,7 +111,7 @@ def make_pairs(
 
 
 def sample_and_score(config: Config, files: PairFiles, world: World, reporter: Reporter) -> None:
-    """The first two files, unless they are there; every process must call this."""
+    """The files up to the pairs, unless they are there; every process must call this."""
     task = build_task(config)
     rows, notes = seed_questions(config, task)
     for note in notes:
@@ -119,6 +125,10 @@ def sample_and_score(config: Config, files: PairFiles, world: World, reporter: R
         )
         with Bar(reporter, "scoring") as bar:
             score_solutions(config, task, files, world, bar.show)
+        if _is_judged(config):
+            judge = replace(config.judge, measures=[config.pairs.confidence], limit=None)
+            with Bar(reporter, "judging") as bar:
+                judge_file(replace(config, judge=judge), files.scored, files.judged, world, bar)
     except KeyboardInterrupt:
         reporter.say("stopped; the same command goes on from here")
         raise
@@ -218,8 +228,8 @@ def _choose(config: Config, files: PairFiles, iteration: int) -> dict[str, Any]:
     """Make the pairs of the scored solutions and write them; on the first process."""
     from rlconf.solutions.pairs_page import write_page
 
-    scored = _manifest(files.scored)
-    scorer = _scorer(config, files.scored, scored)
+    scored = _manifest(files.source)
+    scorer = _scorer(config, files.source, scored)
     settings = asdict(replace(config.pairs, file=None, scored=None))
     identity = {
         "samples": scored["identity"].get("samples"),
@@ -238,11 +248,12 @@ def _choose(config: Config, files: PairFiles, iteration: int) -> dict[str, Any]:
             f"{files.pairs} holds pairs of other solutions or settings: name another file with "
             "pairs.file, or delete it"
         )
-    solutions = read_solutions(files.scored)
+    solutions = read_solutions(files.source)
     if config.pairs.method == "rest_em":
         return _write_right_ones(config, files, solutions, identity)
     pairs = choose_pairs(config, solutions)
     tokenizer = build_tokenizer(config, build_task(config))
+    check_same_tokens(str(files.source), solutions, tokenizer)
     find = AnswerFinder(tokenizer, scorer["locator"], config.crew.pattern, scorer["span"])
 
     def answer(one: Solution) -> tuple[int, ...]:
@@ -265,7 +276,9 @@ def choose_pairs(config: Config, solutions: list[Solution]) -> PairSet:
     """The pairs that `config.pairs` asks for."""
     settings = config.pairs
     if settings.method == "random":
-        return random_pairs(solutions, config.seed, confidence=settings.confidence)
+        return random_pairs(
+            solutions, config.seed, settings.per_question, confidence=settings.confidence
+        )
     return build_pairs(
         solutions,
         settings.top_k,
@@ -296,6 +309,11 @@ def _write_right_ones(
     write_solutions(files.pairs, found)
     write_page(files.page, config, solutions, PairSet(), manifest)
     return manifest
+
+
+def _is_judged(config: Config) -> bool:
+    """Whether the gap is of a measure that `rlconf judge` takes, not of the scoring's own."""
+    return config.pairs.confidence in MEASURES and config.pairs.confidence != "crew"
 
 
 def _scorer(config: Config, path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:

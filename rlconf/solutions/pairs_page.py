@@ -11,7 +11,7 @@ import numpy as np
 
 from data.pairs import PairSet
 from data.solutions import Solution
-from data.solutions.ranking import MISSING, Question, calibration
+from data.solutions.ranking import Question, calibration
 from data.solutions.ranking import histogram as score_histogram
 from rlconf.report.bars import histogram, reliability
 from rlconf.report.panels import Chart
@@ -19,8 +19,9 @@ from rlconf.report.sheet import Card, Section, write_sheet
 from rlconf.report.svg import swatch
 from rlconf.report.text import number
 from rlconf.settings.schema import Config
+from rlconf.solutions.judge import questions_of
 
-__all__ = ["questions_of", "write_page"]
+__all__ = ["write_page"]
 
 SHOWN = 5  # pairs printed in full
 
@@ -67,16 +68,6 @@ def write_page(
         rows = [[reason, number(count)] for reason, count in left_out.items()]
         sections.append(Section("Left out", table=[["reason", "questions or solutions"], *rows]))
     write_sheet(path, f"{config.name}: {config.task['name']}", "preference pairs", cards, sections)
-
-
-def questions_of(solutions: Sequence[Solution], confidence: str) -> list[Question]:
-    """The confidences of each question's verified solutions, right and wrong."""
-    found: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
-    for one in solutions:
-        if one.verdict is not None:
-            wrong = 0 if one.verdict else 1
-            found[one.question_id][wrong].append(one.confidence.get(confidence, MISSING))
-    return [Question(tuple(right), tuple(wrong)) for right, wrong in found.values()]
 
 
 def _calibration(questions: Sequence[Question]) -> dict[str, Any]:

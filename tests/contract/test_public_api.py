@@ -9,6 +9,7 @@ import pytest
 import rlconf
 
 NAMES = [
+    "CRewDPOTrainer",
     "CheckpointError",
     "ConfigError",
     "Isolation",

@@ -16,6 +16,9 @@ SIGNATURES = {
     "_get_train_sampler": ["self", "dataset"],
     "_generate_and_score_completions": ["self", "inputs"],
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
+    "_generate": ["self", "prompts"],
+    "_log_completion_extra": ["self", "column", "values"],
+    "_log_metric": ["self", "name", "value"],
     "_save_checkpoint": ["self", "model", "trial"],
     "_load_optimizer_and_scheduler": ["self", "checkpoint"],
     "_compute_loss": ["self", "model", "inputs"],
@@ -45,6 +48,24 @@ def test_supervised_fine_tuning_has_what_the_guards_override() -> None:
         assert list(inspect.signature(getattr(trl.SFTTrainer, name)).parameters)[:3] == expected
 
 
+def test_preference_training_has_what_crew_dpo_overrides_and_reads() -> None:
+    for name, expected in {
+        "_prepare_dataset": ["self", "dataset", "processing_class", "args", "dataset_name"],
+        "_set_signature_columns_if_needed": ["self"],
+        "_save_checkpoint": ["self", "model", "trial"],
+        "compute_ref_log_probs": ["self", "model", "inputs"],
+        "compute_loss": ["self", "model", "inputs", "return_outputs", "num_items_in_batch"],
+    }.items():
+        assert list(inspect.signature(getattr(trl.DPOTrainer, name)).parameters) == expected
+    source = inspect.getsource(trl.DPOTrainer._compute_loss)
+    # The policy's forward is the first, and the batch's other keys go to the model.
+    assert source.index("outputs = model(") < source.index("ref_outputs = self.ref_model(")
+    assert source.count("ref_outputs = ") == 2
+    assert (
+        '_non_model_keys = {"completion_mask", "ref_chosen_logps", "ref_rejected_logps"}' in source
+    )
+
+
 def test_version_is_the_pinned_one() -> None:
     assert trl.__version__.startswith("1.16.")
 
@@ -59,6 +80,17 @@ def test_prefix_preserving_takes_a_tokenizer() -> None:
 
     assert list(inspect.signature(is_chat_template_prefix_preserving).parameters) == [
         "processing_class"
+    ]
+
+
+def test_padding_takes_what_we_give() -> None:
+    from trl.trainer.utils import pad
+
+    assert list(inspect.signature(pad).parameters) == [
+        "tensors",
+        "padding_value",
+        "padding_side",
+        "pad_to_multiple_of",
     ]
 
 
@@ -105,6 +137,38 @@ def rollout(trainer: GRPOTrainer, rows: int = 16) -> dict[str, torch.Tensor]:
     return trainer._generate_and_score_completions(
         [trainer.train_dataset[i // 4] for i in range(rows)]
     )
+
+
+def test_what_generate_returns_and_rewards_are_called_with(trainer, prompts) -> None:
+    """The first three and the images are read; the keywords are those that we call a gate with."""
+    from trainers.reward_signals import call_keywords
+
+    seen = {}
+
+    def look(**keywords):
+        seen.update(keywords)
+        return [0.0] * len(keywords["completions"])
+
+    part = trainer()
+    part.reward_funcs = [look]
+    generated = []
+    original = part._generate
+    part._generate = lambda asked: generated.append(original(asked)) or generated[0]
+    rollout(part)
+    (output,) = generated
+    prompt_ids, completion_ids, tool_mask, *_, images, tool_images = output
+    assert len(output) == 8
+    assert len(prompt_ids) == len(completion_ids) == 16
+    assert all(isinstance(row[-1], int) for row in (*prompt_ids, *completion_ids))
+    assert tool_mask is None
+    assert images is None
+    assert not tool_images
+    rows = [prompts[i // 4] for i in range(16)]
+    assert set(call_keywords(part, rows, [], [], [])) == set(seen)
+    assert part.environments is None
+    assert part.pad_to_multiple_of is None
+    assert part.mask_truncated_completions is False
+    assert part._tokenizer.eos_token_id in part.eos_token_ids
 
 
 def test_rollout_keys_and_shapes(trainer) -> None:

@@ -21,6 +21,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import GRPOConfig
 
+import rewards
 from trainers import OnlineTrainer
 from trainers.curriculum import Curriculum, CurriculumSettings
 from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04
@@ -44,14 +45,18 @@ def score(completions: list[str], **_: Any) -> list[float | None]:
 
 
 def main(output: str) -> None:
-    """Run both presets and save what each left."""
+    """Run both presets, a reward that reads signals, a curriculum; save what each left."""
+    signed = rewards.get("crew", mode="signed", how="final", gate="score")
     results = {
         "paper": train([make_shaper("ucas", **asdict(PAPER_V1))]),
         "release": train([make_shaper("ucas", **asdict(RELEASE_2026_04))]),
+        "crew": train([make_shaper("ucas", **asdict(PAPER_V1))], signed),
     }
-    online = CurriculumSettings(mode="online", upper=0.1, persist=0.3, check_every=1)
+    online = CurriculumSettings(
+        mode="online", metric="score", upper=0.1, persist=0.3, check_every=1
+    )
     curriculum = Curriculum(online)
-    results["curriculum"] = train([make_shaper("ucas")], curriculum) | {
+    results["curriculum"] = train([make_shaper("ucas")], curriculum=curriculum) | {
         "digest": curriculum.digest(),
         "plan": curriculum.plan_for(STEPS),
         "history": curriculum.history,
@@ -60,7 +65,9 @@ def main(output: str) -> None:
         torch.save(results, output)
 
 
-def train(shapers: list[Shaper], curriculum: Curriculum | None = None) -> dict[str, Any]:
+def train(
+    shapers: list[Shaper], *more: Any, curriculum: Curriculum | None = None
+) -> dict[str, Any]:
     """Run STEPS steps; this run's weights, shaped advantages by row, and metrics."""
     vocab = {token: i for i, token in enumerate(["<pad>", "<bos>", "<eos>", *"0123456789"])}
     core = Tokenizer(models.WordLevel(vocab, unk_token="<pad>"))
@@ -89,7 +96,7 @@ def train(shapers: list[Shaper], curriculum: Curriculum | None = None) -> dict[s
     per_rank = ROWS // state.num_processes
     trainer = OnlineTrainer(
         model=model,
-        reward_funcs=score,
+        reward_funcs=[score, *more],
         args=GRPOConfig(
             output_dir=tempfile.mkdtemp(),
             use_cpu=True,
@@ -137,7 +144,7 @@ def train(shapers: list[Shaper], curriculum: Curriculum | None = None) -> dict[s
         {
             key: value
             for key, value in entry.items()
-            if key.startswith(("ucas/", "curriculum/", "reward", "loss", "grad_norm"))
+            if key.startswith(("ucas/", "crew/", "curriculum/", "reward", "loss", "grad_norm"))
         }
         for entry in trainer.state.log_history
         if "loss" in entry
