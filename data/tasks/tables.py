@@ -127,8 +127,9 @@ class TablesSettings:
                 f"max_completion_tokens={self.max_completion_tokens}: expected 0, 1 and 1 or more"
             )
         for name in ("max_rows", "max_columns"):
-            if (getattr(self, name) or 1) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: expected 1 or more, or null")
+            most = getattr(self, name)
+            if most is not None and most < 1:
+                raise ValueError(f"{name}={most}: expected 1 or more, or null")
         if self.source not in ("generated", "facts") and not self.path:
             raise ValueError(f"source={self.source} needs path, a folder such as path=tables")
 
