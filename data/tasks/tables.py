@@ -5,7 +5,7 @@ r"""Questions about tables: drawn, over real tables or yours, or of a published 
     task=tables task.source=folder task.path=my_tables  the CSV files of a folder
     task=tables task.source=wtq task.path=FOLDER        a benchmark in its published layout
 
-docs/methods/tables.md explains it, docs/tables.md goes through a run with your own tables.
+docs/tables.md explains it, and goes through a run with tables of your own.
 """
 
 from __future__ import annotations

@@ -131,6 +131,19 @@ def test_a_row_without_a_gold_answer_is_not_scored():
         assert rewards.get(name)([wrapped('["1"]')] * 2, gold=[None, "[]"]) == [None, None]
 
 
+def test_what_would_show_that_the_reward_is_gamed_is_logged():
+    logged = {}
+    columns = {"gold": ['["a", "b"]'] * 3, "log_metric": logged.__setitem__}
+    texts = [wrapped('["a", "b"]'), wrapped('["a", "x", "y"]'), "?"]
+    for name in ("table_exact", "table_partial"):
+        rewards.get(name)(texts, **columns)
+    assert logged == {
+        "rewards/table_exact/items": pytest.approx(5 / 3),  # 2, 3 and 0
+        "rewards/table_exact/answered": pytest.approx(2 / 3),
+        "rewards/table_partial/only": pytest.approx(1 / 3),
+    }
+
+
 def test_true_and_one_are_not_confused_by_remembering():
     exact = rewards.get("table_exact")
     texts = [wrapped("[1]"), wrapped("[true]"), wrapped('["yes"]'), wrapped("[1.0]")]

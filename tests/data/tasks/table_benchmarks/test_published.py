@@ -358,7 +358,7 @@ def test_a_folder_in_another_layout(tmp_path, wtq):
     with pytest.raises(ConfigError, match=r"element 0: is 'not'; expected an object"):
         load("finqa", wtq)
     write(wtq, "dataset/train.json", "{")
-    with pytest.raises(ConfigError, match=r"is not as finqa publishes it \(.*is not JSON"):
+    with pytest.raises(ConfigError, match=r"is not as finqa has it \(.*is not JSON"):
         load("finqa", wtq)
 
 
