@@ -17,7 +17,7 @@ from data.tables.view import View
 
 __all__ = ["Asked", "Drawer", "parts_of", "split_tables"]
 
-PATIENCE = 300
+PATIENCE = 100
 """Draws in a row without a new question after which a level is given up."""
 TRIES = 4
 """Draws of one question of a table."""

@@ -15,6 +15,7 @@ import csv
 import html
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -25,6 +26,8 @@ __all__ = ["RenderForm", "TooLarge", "fit", "render"]
 
 RenderForm = Literal["markdown", "csv", "json", "html", "records"]
 TooLarge = Literal["leave_out", "cut", "stop"]
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def render(table: Table, form: RenderForm = "markdown") -> str:
@@ -77,8 +80,7 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _in_markdown(cell: str) -> str:
-    escaped = cell.replace("\\", "\\\\").replace("|", "\\|")
-    return "<br>".join(escaped.splitlines()) if "\n" in escaped or "\r" in escaped else escaped
+    return _LINE_END.sub("<br>", cell.replace("\\", "\\\\").replace("|", "\\|"))
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,7 +11,7 @@
 A template draws one question, or none where the table does not allow one: a tie, no row left, a
 division by zero, a value on the border of rounding, or an answer that the question gives away.
 
-Source: the levels and rules are those of the notes on STaR (docs/methods/tables.md).
+Source: the levels and rules are those of the notes on STaR (docs/tables.md).
 """
 
 from __future__ import annotations

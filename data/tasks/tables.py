@@ -5,7 +5,7 @@ r"""Questions about tables: drawn, over real tables or yours, or of a published 
     task=tables task.source=folder task.path=my_tables  the CSV files of a folder
     task=tables task.source=wtq task.path=FOLDER        a benchmark in its published layout
 
-docs/methods/tables.md explains it, docs/tables.md goes through a run with your own tables.
+docs/tables.md explains it, and goes through a run with tables of your own.
 """
 
 from __future__ import annotations
@@ -127,8 +127,9 @@ class TablesSettings:
                 f"max_completion_tokens={self.max_completion_tokens}: expected 0, 1 and 1 or more"
             )
         for name in ("max_rows", "max_columns"):
-            if (getattr(self, name) or 1) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: expected 1 or more, or null")
+            most = getattr(self, name)
+            if most is not None and most < 1:
+                raise ValueError(f"{name}={most}: expected 1 or more, or null")
         if self.source not in ("generated", "facts") and not self.path:
             raise ValueError(f"source={self.source} needs path, a folder such as path=tables")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -22,6 +22,7 @@ from rewards.table.reply import Form, Reply, read_gold, read_reply
 
 ProfileChoice = ProfileName | Literal["row"]
 Column = Sequence[Any] | None
+LogPart = Callable[[str, Sequence[float | None]], None] | None
 
 _READS = ("form", "metric", "canon", "unit", "cells")
 
@@ -73,6 +74,7 @@ def table_partial(
     profile: ProfileChoice = "strict",
     f1: bool | None = None,
     percent_ok: bool = False,
+    log_part: LogPart = None,
     **_: Any,
 ) -> list[float | None]:
     """How many of the gold items the answer has: F1 of the items, matched one to one.
@@ -89,6 +91,7 @@ def table_partial(
         profile: whose rules say that two items are the same: see `table_exact`.
         f1: false: 1 for any item in common, as the authors do; null: as the profile has it.
         percent_ok: of `finqa`: 12 may stand for 0.12.
+        log_part: logs `only`: 1 where an answer earns something here and is not right.
 
     Returns:
         B values from 0 to 1, or None.
@@ -96,8 +99,12 @@ def table_partial(
     Source: STaR (arXiv 2511.11233), `reward.py` of zhjai/STaR, whose partial score is `f1=false`
     and pays for listing every cell.
     """
-    rows = _rows(completions, gold, profile, percent_ok, form, metric, canon, unit, cells)
-    return [None if one is None else _judge(one, f1).partial for one in rows]
+    rows = [*_rows(completions, gold, profile, percent_ok, form, metric, canon, unit, cells)]
+    found = [None if one is None else _judge(one, f1) for one in rows]
+    if log_part is not None:
+        partly = [None if one is None else one.partial > 0 and not one.exact for one in found]
+        log_part("only", [None if one is None else float(one) for one in partly])
+    return [None if one is None else one.partial for one in found]
 
 
 @reward("table_exact", range=(0.0, 1.0), reads=_READS)
@@ -111,6 +118,7 @@ def table_exact(
     cells: Column = None,
     profile: ProfileChoice = "strict",
     percent_ok: bool = False,
+    log_part: LogPart = None,
     **_: Any,
 ) -> list[float | None]:
     """1 where the answer is the gold answer, else 0.
@@ -136,11 +144,16 @@ def table_exact(
         cells: B tables as JSON rows, on which a program is run (`finqa`).
         profile: whose rules.
         percent_ok: of `finqa`: 12 may stand for 0.12.
+        log_part: logs `items`, the length of the answer, and `answered`, 1 where there is one.
 
     Returns:
         B values of 0, 1 or None.
     """
-    rows = _rows(completions, gold, profile, percent_ok, form, metric, canon, unit, cells)
+    rows = [*_rows(completions, gold, profile, percent_ok, form, metric, canon, unit, cells)]
+    if log_part is not None:
+        items = [None if one is None else len(_read(one.text, one.form).items) for one in rows]
+        log_part("items", items)
+        log_part("answered", [None if count is None else float(count > 0) for count in items])
     return [None if one is None else float(_judge(one, None).exact) for one in rows]
 
 

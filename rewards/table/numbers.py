@@ -7,7 +7,7 @@ import re
 
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
 _FRACTION = re.compile(r"[+-]?\.[0-9]+(?:[eE][+-]?[0-9]+)?\Z")
-_DRESSED = re.compile(r"[-+]?[$€£]?[-+]?(?P<number>[0-9.,]+)\s?%?\Z")
+_DRESSED = re.compile(r"[-+]?[$€£]?\s?[-+]?(?P<number>[0-9.,]+)\s?%?\Z")
 LONGEST = 400
 """Characters of a number; no float has more before its point."""
 

@@ -6,10 +6,13 @@ import ast
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from data.tables.folder import read_csv
 from data.tables.table import Table
+from rewards.errors import ConfigError
 from rewards.table.reply import Item, text_of
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "gold_of",
     "json_lines",
     "json_value",
+    "table_in",
     "table_of",
     "text_field",
 ]
@@ -154,6 +158,21 @@ def table_of(value: Any, title: str = "", base: str = "") -> Table:
     if isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 1:
         return _table(value[0], value[1:], title, base)
     raise Malformed(f"the table is {value!r:.60}; expected a header and rows")
+
+
+@lru_cache(maxsize=64)
+def table_in(file: Path, title: str, base: str, delimiter: str = ",") -> Table:
+    """The table of a .csv file: WikiTableQuestions' with `,`, TabFact's with `#` and no quotes.
+
+    Raises:
+        Malformed: It cannot be read.
+    """
+    hashes = delimiter == "#"
+    try:
+        header, rows = read_csv(file, delimiter=delimiter, backslash=not hashes, quoted=not hashes)
+    except ConfigError as error:
+        raise Malformed(str(error)) from None
+    return Table.of(header, rows, title, base=base)
 
 
 def json_lines(file: Path) -> Iterator[tuple[str, Any]]:

@@ -120,9 +120,10 @@ class _Loading:
                     raise Malformed(f"is {row!r:.40}; expected an object")
                 example = self._example(row)
             except Malformed as problem:
-                self.malformed += 1
-                if len(self.problems) < LISTED:
-                    self.problems.append(f"{place}: {problem}")
+                self._add(place, str(problem))
+                continue
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                self._add(place, f"is not as {self.reader.name} has it ({error!r:.80})")
                 continue
             question = self._question(example, split)
             if question is not None:
@@ -158,6 +159,11 @@ class _Loading:
                 )
             self.notes.append(f"{text} and {done}")
 
+    def _add(self, place: str, problem: str) -> None:
+        self.malformed += 1
+        if len(self.problems) < LISTED:
+            self.problems.append(f"{place}: {problem}")
+
     def _published(self, split: str) -> Iterator[tuple[str, Any]] | None:
         assert self.folder is not None
         names = self.reader.files[split]
@@ -179,7 +185,7 @@ class _Loading:
         try:
             yield from self.reader.rows(file)
         except (Malformed, AttributeError, TypeError, UnicodeDecodeError) as error:
-            yield str(file), Malformed(f"is not as {self.reader.name} publishes it ({error})")
+            yield str(file), Malformed(f"is not as {self.reader.name} has it ({error})")
 
     def _records(self, split: str) -> Iterator[tuple[str, Any]] | None:
         path, settings = str(self.settings.path), self.settings

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from pathlib import Path
 
-from data.tables.folder import read_csv
 from data.tables.table import Table
 from data.tasks.table_benchmarks.example import (
     Example,
@@ -17,6 +15,7 @@ from data.tasks.table_benchmarks.example import (
     Rows,
     field_of,
     json_value,
+    table_in,
     table_of,
     text_field,
 )
@@ -45,14 +44,9 @@ def _tabfact(folder: Path, row: Row, fields: Fields) -> Example:
     file = folder / "data" / "all_csv" / Path(place).name
     if not file.is_file():
         raise Malformed(f"the table {place} is not in {file.parent}")
-    table = _hash_table(file, str(field_of(row, fields, "caption", needed=False) or ""), place)
+    caption = str(field_of(row, fields, "caption", needed=False) or "")
+    table = table_in(file, caption, place, "#")
     return _statement(table, row, fields)
-
-
-@lru_cache(maxsize=64)
-def _hash_table(file: Path, caption: str, place: str) -> Table:
-    header, rows = read_csv(file, delimiter="#", quoted=False)
-    return Table.of(header, rows, caption, base=place)
 
 
 def _tabfact_record(row: Row, fields: Fields) -> Example:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from functools import lru_cache
 from pathlib import Path
 
-from data.tables.folder import read_csv
-from data.tables.table import Table
 from data.tasks.table_benchmarks.example import (
     Example,
     Fields,
@@ -19,10 +16,10 @@ from data.tasks.table_benchmarks.example import (
     Rows,
     field_of,
     gold_of,
+    table_in,
     table_of,
     text_field,
 )
-from rewards.errors import ConfigError
 
 __all__ = ["READER"]
 
@@ -50,21 +47,12 @@ def _wtq(folder: Path, row: Row, fields: Fields) -> Example:
     gold = tuple(map(_unescaped, text_field(row, fields, "answer").split("|")))
     canon = field_of(row, fields, "canon", needed=False)
     return Example(
-        table=_wtq_table(file, place),
+        table=table_in(file, "", place),
         question=_unescaped(text_field(row, fields, "question")),
         gold=gold,
         name=str(field_of(row, fields, "id", needed=False) or ""),
         columns={"canon": json.dumps(canon.split("|")) if canon else None},
     )
-
-
-@lru_cache(maxsize=64)
-def _wtq_table(file: Path, place: str) -> Table:
-    try:
-        header, rows = read_csv(file, backslash=True)
-    except ConfigError as error:
-        raise Malformed(str(error)) from None
-    return Table.of(header, rows, base=place)
 
 
 def _wtq_record(row: Row, fields: Fields) -> Example:
