@@ -1,6 +1,7 @@
 """`rlconf inspect`: the trainer's own first batch, its tokens, and a set-up that cannot pay."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,13 @@ def test_the_quickstart(capsys: pytest.CaptureFixture[str]):
     assert tokens[-1][5] == "(special)"
     assert [int(line[2]) for line in tokens] == list(range(len(tokens)))
     assert "exact (weight 1): full marks (1) for all" in out
+
+
+def test_with_a_curriculum_these_are_the_prompts_that_it_plans():
+    lines, _ = inspect(compose(["curriculum=easy_to_hard", "task.levels=[2,5]"]), rows=8)
+    shown = [re.search(r"\d+>", line)[0] for line in lines if re.search(r"\d>", line)]
+    assert shown
+    assert {len(prompt) for prompt in shown} == {3}  # two digits and the sign
 
 
 def test_supervised_training_samples_no_batch():
