@@ -34,6 +34,22 @@ STAGES = [
 
 
 @pytest.mark.slow
+def test_an_adapter_goes_on_from_stage_to_stage(train, graded):
+    stages = "[{trainer: {max_steps: 2, learning_rate: 1e-2}}, {by: level}]"
+    overrides = [*TASK, "curriculum=online", f"curriculum.stages={stages}", "peft=lora", *graded]
+    assert train("run.id=a", *overrides, "trainer.learning_rate=0.0", "trainer.warmup_steps=0") == 0
+    run = Path("runs/quickstart/a")
+    first, last = (
+        load_file(folder / "adapter_model.safetensors")
+        for folder in (run / "checkpoints/stage1/checkpoint-2", run / "model")
+    )
+    assert any(value.abs().max() > 0 for name, value in first.items() if "lora_B" in name)
+    assert all(first[name].equal(last[name]) for name in first)
+    assert len(list((run / "curriculum").glob("stage?.parquet"))) == 2
+    assert (run / "plots/curriculum_history.png").is_file()
+
+
+@pytest.mark.slow
 def test_a_run_of_two_stages_resumed_anywhere_is_the_run_never_stopped(train, numbers, graded):
     model = ["model.tiny.warm_steps=40", "seed=3"]
     assert main(["difficulty", *model, *TASK, "name=d", "sampling.n=8"]) == 0
