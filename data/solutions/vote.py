@@ -312,7 +312,7 @@ class _Question:
     def of(cls, solutions: Sequence[Solution], equality: Equality) -> _Question:
         ordered = sorted(solutions, key=lambda one: one.index)
         classes = answer_classes([one.answer for one in ordered], equality)
-        verdicts = [verdict_of(one, equality) for one in ordered]
+        verdicts = verdicts_of(ordered, equality)
         return cls(tuple(ordered), tuple(classes), tuple(verdicts))
 
     def subsets(self, n: int, most: int, seed: int) -> list[Sequence[int]]:
@@ -371,11 +371,17 @@ class _Question:
         )
 
 
-def verdict_of(solution: Solution, equality: Equality) -> bool | None:
-    """Its own verdict, else what the gold answer says, else None."""
-    if solution.verdict is not None or solution.gold is None:
-        return solution.verdict
-    return solution.answer is not None and same_answer(solution.gold, solution.answer, equality)
+def verdicts_of(solutions: Sequence[Solution], equality: Equality = "math") -> list[bool | None]:
+    """The verdicts on one question's solutions; the gold answer decides only if there is none.
+
+    Where others have a verdict, one without could not be verified, and stays so.
+    """
+    if any(one.verdict is not None or one.gold is None for one in solutions):
+        return [one.verdict for one in solutions]
+    return [
+        one.answer is not None and same_answer(str(one.gold), one.answer, equality)
+        for one in solutions
+    ]
 
 
 def _minmax(values: Sequence[float | None]) -> list[float | None]:

@@ -26,8 +26,8 @@ from data.solutions.judging import (
     JudgeSettings,
     judge_solutions,
 )
-from data.solutions.ranking import MISSING, Question, calibration, within
-from data.solutions.vote import verdict_of
+from data.solutions.ranking import MISSING, Question, calibration, questions_of, within
+from data.solutions.vote import verdicts_of
 from rewards.errors import ConfigError
 from rlconf.building.parts import build_task
 from rlconf.building.policy import build_model
@@ -43,7 +43,7 @@ from rlconf.solutions.judged import beside, given, is_ours
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["figures", "judge_command", "judge_file", "questions_of"]
+__all__ = ["UNTIED", "cells", "figures", "judge_command", "judge_file", "sentences"]
 
 UNTIED = "crew_untied"
 """CRew with ties told apart by the mean log-probability of the answer's tokens."""
@@ -179,16 +179,6 @@ def figures(
     return found
 
 
-def questions_of(solutions: Sequence[Solution], measure: str) -> list[Question]:
-    """The scores of each question's solutions that have a verdict."""
-    found: dict[str, tuple[list[float], list[float]]] = {}
-    for one in solutions:
-        if one.verdict is not None:
-            right, wrong = found.setdefault(one.question_id, ([], []))
-            (right if one.verdict else wrong).append(one.confidence.get(measure, MISSING))
-    return [Question(tuple(right), tuple(wrong)) for right, wrong in found.values()]
-
-
 def table(found: Mapping[str, Any]) -> Table:
     """The measures side by side."""
     shown = Table(
@@ -258,7 +248,14 @@ def _judge(
         )
     except ValueError as error:  # a model whose logits are made in a way that is not understood
         raise ConfigError(str(error)) from error
-    return [replace(one, verdict=verdict_of(one, config.judge.equality)) for one in found]
+    groups: dict[str, list[Solution]] = {}
+    for one in found:
+        groups.setdefault(one.question_id, []).append(one)
+    return [
+        replace(one, verdict=verdict)
+        for group in groups.values()
+        for one, verdict in zip(group, verdicts_of(group, config.judge.equality), strict=True)
+    ]
 
 
 def _identity(

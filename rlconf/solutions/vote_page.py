@@ -13,7 +13,7 @@ from rlconf.report.series import Curve
 from rlconf.report.sheet import Card, Section, write_sheet
 from rlconf.report.svg import swatch
 from rlconf.report.text import number
-from rlconf.solutions.judge_page import reliability_chart
+from rlconf.solutions.confidence_charts import reliability_chart
 
 __all__ = ["write_page"]
 
