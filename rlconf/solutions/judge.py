@@ -222,9 +222,9 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     """What the figures rest on."""
     first = next(iter(found["measures"].values()))
     if not first["mixed"]:
-        return ["no problem has right and wrong solutions with a verdict, so nothing can be ranked"]
+        return ["No problem has right and wrong solutions with a verdict, so nothing can be ranked"]
     said = (
-        f"ranked within the {first['mixed']} problems that have right and wrong solutions; a "
+        f"Ranked within the {first['mixed']} problems that have right and wrong solutions; a "
         f"score that says nothing puts a right one first in {first['guess']:.3f} of them"
     )
     if found["unscored"]:

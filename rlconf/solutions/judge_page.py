@@ -53,7 +53,7 @@ def write_page(
         Card("without a verdict", number(found["unscored"]), "solutions"),
     ]
     rows = [[name, *cells(one)] for name, one in found["measures"].items()]
-    text = " ".join(sentences(found)) + ". In brackets: 95 % bootstrap interval over problems."
+    text = ". ".join([*sentences(found), "In brackets: 95 % bootstrap interval over problems."])
     sections = [Section("Measures", text, table=[HEADS, *rows])]
     for name, one in found["measures"].items():
         if name not in MEASURES:
