@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.solutions import read_solutions
-from rewards.errors import ConfigError
 from rlconf.building import policy as policies
 from rlconf.building.parts import (
     RewardFunction,
@@ -23,6 +22,7 @@ from rlconf.building.parts import (
     build_reward,
     build_task,
     check_held_out,
+    check_same_tokens,
     dataset,
     dev_rows,
     short_enough,
@@ -33,7 +33,6 @@ from rlconf.settings.trl_fields import method_of
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 
-    from data.solutions import Solution
     from data.tasks import Row, Task
     from trainers import Rollout
 
@@ -211,7 +210,7 @@ def _demonstrations(
         return found, [*task.notes, *dropped, _told(found, "training rows", left_out)]
     solutions = read_solutions(Path(path).expanduser())
     check_held_out(f"demonstrations.path={path}", (one.question_id for one in solutions), task)
-    _check_same_tokens(path, solutions, tokenizer)
+    check_same_tokens(f"demonstrations.path={path}", solutions, tokenizer)
     found, left_out = from_solutions(
         solutions,
         max_per_question=config.demonstrations.max_per_question,
@@ -230,20 +229,6 @@ def _from_rows(config: Config, rows: list[Row]) -> tuple[list[dict[str, Any]], C
 def _told(found: Sequence[Any], source: str, left_out: Counter[str]) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
     return f"demonstrations: {len(found)} {source}" + (f"; left out: {reasons}" if reasons else "")
-
-
-def _check_same_tokens(
-    path: str, solutions: Sequence[Solution], tokenizer: PreTrainedTokenizerBase
-) -> None:
-    """Refuse tokens that mean other text to this model; a hundred solutions tell."""
-    for one in solutions[:100]:
-        text = tokenizer.decode(one.completion_ids, skip_special_tokens=True)
-        if text != one.text:
-            raise ConfigError(
-                f"demonstrations.path={path} was sampled with another tokenizer: the tokens of "
-                f"{one.text[:40]!r} read {text[:40]!r} here. Sample again with this model, or "
-                "train the one that was sampled"
-            )
 
 
 _METHODS = {"grpo": _grpo, "sft": _sft, "dpo": _dpo}

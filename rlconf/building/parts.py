@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from trl import GRPOConfig
 
+    from data.solutions import Solution
     from data.tasks import Row, Task
     from trainers.shapers import Shaper
 
@@ -42,6 +43,7 @@ __all__ = [
     "build_tokenizer",
     "check_enough",
     "check_held_out",
+    "check_same_tokens",
     "dataset",
     "dev_rows",
     "prompt_lengths",
@@ -335,4 +337,22 @@ def check_held_out(source: str, asked: Iterable[str], task: Task) -> None:
                 f"{source} holds {len(shared)} questions of the task's {split} "
                 f"split, such as {min(shared)!r}, so the evaluation would measure memory: sample "
                 "the train split (sampling.split=train), with the same task settings and seed"
+            )
+
+
+def check_same_tokens(
+    source: str, solutions: Sequence[Solution], tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """Refuse tokens that mean other text to this model; a hundred solutions tell.
+
+    Raises:
+        ConfigError: naming the first such solution.
+    """
+    for one in solutions[:100]:
+        text = tokenizer.decode(one.completion_ids, skip_special_tokens=True)
+        if text != one.text:
+            raise ConfigError(
+                f"{source} was sampled with another tokenizer: the tokens of "
+                f"{one.text[:40]!r} read {text[:40]!r} here. Sample again with this model, or "
+                "train the one that was sampled"
             )

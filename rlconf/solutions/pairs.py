@@ -34,7 +34,7 @@ from data.solutions import (
 from data.solutions.judging import MEASURES
 from rewards.errors import ConfigError
 from rewards.spans import AnswerFinder
-from rlconf.building.parts import build_task, short_enough
+from rlconf.building.parts import build_task, check_same_tokens, short_enough
 from rlconf.building.policy import build_model, build_tokenizer
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.evaluation.evaluate import share
@@ -253,6 +253,7 @@ def _choose(config: Config, files: PairFiles, iteration: int) -> dict[str, Any]:
         return _write_right_ones(config, files, solutions, identity)
     pairs = choose_pairs(config, solutions)
     tokenizer = build_tokenizer(config, build_task(config))
+    check_same_tokens(str(files.source), solutions, tokenizer)
     find = AnswerFinder(tokenizer, scorer["locator"], config.crew.pattern, scorer["span"])
 
     def answer(one: Solution) -> tuple[int, ...]:

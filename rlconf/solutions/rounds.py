@@ -87,10 +87,13 @@ class Ledger:
     def stage(self, number: int, name: str, work: Callable[[], Any]) -> Any:
         """Do the work, on every process, and note how long it took and how much memory.
 
-        A stage that was interrupted is noted when it is done, with the time of its last session.
+        A stage that was interrupted, by an exception or with an exit status, is noted when it is
+        done, with the time of its last session.
         """
         began = time.monotonic()
         result = work()
+        if isinstance(result, int) and result:
+            return result
         note = {
             "round": number,
             "stage": name,

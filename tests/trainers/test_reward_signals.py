@@ -286,6 +286,24 @@ def test_what_a_tool_said_is_no_answer(build, tokenizer) -> None:
     assert mask.int().tolist() == [[0, 0, 1, 0], [1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
 
 
+def test_a_rollout_with_a_tools_output_in_the_middle(build, tokenizer) -> None:
+    """`5`, the tool's `66`, then `34`: the confidence is that of the last two, given all before."""
+    five, six, three, four = tokenizer("5634")["input_ids"]
+    completion = [five, six, six, three, four, tokenizer.eos_token_id]
+
+    def play(prompts: list[str], trainer: Any) -> dict[str, Any]:
+        return {
+            "prompt_ids": tokenizer(prompts)["input_ids"],
+            "completion_ids": [completion] * len(prompts),
+            "logprobs": [[0.0] * len(completion)] * len(prompts),
+            "env_mask": [[1, 0, 0, 1, 1, 1]] * len(prompts),
+        }
+
+    output = generate(trainer := build(rollout_func=play))
+    expected = full_log_probs(trainer, output)[:, 3:5].exp().mean(dim=1)
+    assert logged(trainer) == pytest.approx(expected.tolist(), abs=1e-5)
+
+
 def test_a_completion_that_was_cut_off_and_is_masked_has_no_answer(build) -> None:
     for num_iterations in (1, 2):
         trainer = build(mask_truncated_completions=True, num_iterations=num_iterations)
