@@ -16,6 +16,7 @@ import pytest
 from data.demonstrations import from_solutions
 from data.solutions import read_solutions, write_solutions
 from rlconf.cli import main
+from rlconf.settings.compose import compose, save
 from rlconf.solutions.judge import figures
 
 ROOT = Path(__file__).parents[3]
@@ -275,4 +276,12 @@ def test_a_run_can_be_the_judge(monkeypatch):
     assert main(["judge", "x.jsonl", "--model", "some/model", "judge=baselines"]) == 0
     assert main(["judge", "x.jsonl", "--cfg", "--measures", "crew,random"]) == 0
     assert (seen[0].model.name, seen[0].model.path) == (None, "some/model")
-    assert seen[0].judge.measures[0] == "crew"
+    assert len(seen[0].judge.measures) == 6
+    # Of a run: its task and settings, with its trained model as the judge.
+    Path("run/model").mkdir(parents=True)
+    save(compose([*MODEL, "seed=3"]), Path("run/config.yaml"))
+    Path("run/model/config.json").touch()
+    assert main(["judge", "x.jsonl", "--model", "run", "judge=baselines", "judge.bins=5"]) == 0
+    assert (seen[1].model.path, seen[1].seed, seen[1].judge.bins) == ("run/model", 3, 5)
+    assert seen[1].task["levels"] == [3]
+    assert len(seen[1].judge.measures) == 6
