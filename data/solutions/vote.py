@@ -57,12 +57,12 @@ class Ballot:
         """Each solution's confidence by a measure, at least 0; None where it has none.
 
         Raises:
-            ValueError: one is negative or not finite: it would vote against its own answer.
+            ConfigError: one is negative or not finite: it would vote against its own answer.
         """
         found = [one.confidence.get(measure or "") for one in self.solutions]
         wrong = [value for value in found if value is not None and not 0 <= value < math.inf]
         if wrong:
-            raise ValueError(
+            raise ConfigError(
                 f"{measure}={wrong[0]} of question {self.solutions[0].question_id!r}: expected a "
                 "confidence of 0 or more to vote with"
             )
@@ -191,8 +191,8 @@ def vote(
         A vote for each question, in the order in which questions first occur.
 
     Raises:
-        ConfigError: an unknown method, or no solution with an answer has the confidence.
-        ValueError: a confidence is negative.
+        ConfigError: an unknown method, no solution with an answer has the confidence, or one is
+            negative.
     """
     asked = Electorate(solutions, equality)
     return asked.vote(method, measure=measure, scale=scale)

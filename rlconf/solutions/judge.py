@@ -26,6 +26,7 @@ from data.solutions.judging import (
     JudgeSettings,
     judge_solutions,
 )
+from data.solutions.problems import read_problems
 from data.solutions.ranking import MISSING, Question, calibration, questions_of, within
 from data.solutions.vote import verdicts_of
 from rewards.errors import ConfigError
@@ -62,7 +63,8 @@ def judge_command(config: Config, file: Path) -> int:
             settings.
     """
     quiet_libraries()
-    is_ours(file)  # before the model loads
+    if not is_ours(file):
+        read_problems(file, config.judge.steps)  # what is wrong with it, before the model loads
     world = launch.start(config.trainer.get("use_cpu"))
     reporter = Reporter(world.is_first)
     path = beside(config.judge.path, file, "judged")

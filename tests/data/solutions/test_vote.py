@@ -112,9 +112,9 @@ def test_what_cannot_be_voted_with():
         vote(T10, "crew", scale="max")
     with pytest.raises(ConfigError, match="no equality 'sympy'"):
         vote(T10, equality="sympy")
-    with pytest.raises(ValueError, match=r"crew=-0\.5 of question 'q'"):
+    with pytest.raises(ConfigError, match=r"crew=-0\.5 of question 'q'"):
         vote(several(["1"], [-0.5]), "crew")
-    with pytest.raises(ValueError, match="crew=nan"):
+    with pytest.raises(ConfigError, match="crew=nan"):
         vote(several(["1"], [math.nan]), "crew")
     assert {"majority", "crew", "self_certainty", "best_of_n"} <= set(names())
 

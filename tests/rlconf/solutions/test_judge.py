@@ -164,6 +164,14 @@ def test_a_file_of_problems_is_judged_in_the_protocol_of_rewardmath(capsys):
     assert source["steps"] == "newline"
 
 
+def test_a_wrong_file_is_told_before_a_model_loads(capsys):
+    Path("bad.jsonl").write_text('{"problem": "1"}')
+    assert main(["judge", "bad.jsonl", "model.path=no/model"]) == 2
+    assert "bad.jsonl, line 1: there is no solutions" in capsys.readouterr().err
+    assert main(["judge", "nothing.jsonl", "model.path=no/model"]) == 2
+    assert "nothing.jsonl: there is no such file" in capsys.readouterr().err
+
+
 def test_gold_gives_verdicts_where_there_are_none():
     rows = [{"problem": "123>", "solutions": ["321", "0321", "3"], "gold": "321"}]
     Path("g<i>.jsonl").write_text(json.dumps(rows[0]))
