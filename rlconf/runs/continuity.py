@@ -33,7 +33,8 @@ RULES: tuple[tuple[May, str, str], ...] = (
         May.ALWAYS,
         "where the run is kept, what is recorded, evaluation before and after training",
         "name resume run.* plugins checkpoint.* logging.* tracking.* evaluate.* launch.* "
-        "sampling.* crew.* crew_dpo.* model.cache_dir guard.*_limit guard.doctor",
+        "sampling.* crew.* crew_dpo.* judge.* vote.* select.* model.cache_dir "
+        "guard.*_limit guard.doctor",
     ),
     (
         May.ALWAYS,
