@@ -32,9 +32,9 @@ READ = [
     "judge.equality=math",
 ]
 PARTS = {
-    "read": ("crew,perplexity,self_certainty,verifier,random", 120, []),
-    "judge": ("judge", 12, ["judge.max_new_tokens=128"]),
-    "judge_short": ("judge", 40, [f"judge.judge_prompt='{SHORT}'", "judge.max_new_tokens=12"]),
+    "read": ("crew,perplexity,self_certainty,verifier,random", 100, []),
+    "judge": ("judge", 8, ["judge.max_new_tokens=128"]),
+    "judge_short": ("judge", 30, [f"judge.judge_prompt='{SHORT}'", "judge.max_new_tokens=12"]),
 }
 
 

@@ -79,13 +79,11 @@ class Measure:
         about: one line.
         probability: turns a score into a number in [0, 1] that can be held against the share of
             right solutions; None where there is no such reading.
-        needs_model: whether a model is asked at all.
     """
 
     name: str
     about: str
     probability: Callable[[float], float] | None = None
-    needs_model: bool = True
 
 
 def _itself(value: float) -> float:
@@ -100,7 +98,7 @@ MEASURES: dict[str, Measure] = {
         Measure("self_certainty", "mean KL from the uniform distribution, nats"),
         Measure("verifier", "P(Yes) / (P(Yes) + P(No)), asked whether it is right", _itself),
         Measure("judge", "1 to 5 points in writing", lambda points: points / POINTS),
-        Measure("random", "a seeded random number", _itself, needs_model=False),
+        Measure("random", "a seeded random number", _itself),
     )
 }
 """The measures in the order in which they are reported."""

@@ -280,8 +280,9 @@ def _replace_sections(config: DictConfig, chosen: Overrides) -> None:
 
 
 def _not_on_base(group: str, base: Path) -> Problem:
+    *others, last = tree.REPLACEABLE
     return Problem(
-        f"{group}=...: {base} is already composed, so beside {' and '.join(tree.REPLACEABLE)} only "
+        f"{group}=...: {base} is already composed, so beside {', '.join(others)} and {last} only "
         f"single settings can be changed, such as {group}.KEY=VALUE",
         (group,),
     )

@@ -26,8 +26,9 @@ from data.solutions.judging import (
     JudgeSettings,
     judge_solutions,
 )
-from data.solutions.ranking import MISSING, Question, calibration, within
-from data.solutions.vote import verdict_of
+from data.solutions.problems import read_problems
+from data.solutions.ranking import MISSING, Question, calibration, questions_of, within
+from data.solutions.vote import verdicts_of
 from rewards.errors import ConfigError
 from rlconf.building.parts import build_task
 from rlconf.building.policy import build_model
@@ -43,7 +44,7 @@ from rlconf.solutions.judged import beside, given, is_ours
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["figures", "judge_command", "judge_file", "questions_of"]
+__all__ = ["UNTIED", "cells", "figures", "judge_command", "judge_file", "sentences"]
 
 UNTIED = "crew_untied"
 """CRew with ties told apart by the mean log-probability of the answer's tokens."""
@@ -62,7 +63,8 @@ def judge_command(config: Config, file: Path) -> int:
             settings.
     """
     quiet_libraries()
-    is_ours(file)  # before the model loads
+    if not is_ours(file):
+        read_problems(file, config.judge.steps)  # what is wrong with it, before the model loads
     world = launch.start(config.trainer.get("use_cpu"))
     reporter = Reporter(world.is_first)
     path = beside(config.judge.path, file, "judged")
@@ -179,16 +181,6 @@ def figures(
     return found
 
 
-def questions_of(solutions: Sequence[Solution], measure: str) -> list[Question]:
-    """The scores of each question's solutions that have a verdict."""
-    found: dict[str, tuple[list[float], list[float]]] = {}
-    for one in solutions:
-        if one.verdict is not None:
-            right, wrong = found.setdefault(one.question_id, ([], []))
-            (right if one.verdict else wrong).append(one.confidence.get(measure, MISSING))
-    return [Question(tuple(right), tuple(wrong)) for right, wrong in found.values()]
-
-
 def table(found: Mapping[str, Any]) -> Table:
     """The measures side by side."""
     shown = Table(
@@ -232,9 +224,9 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     """What the figures rest on."""
     first = next(iter(found["measures"].values()))
     if not first["mixed"]:
-        return ["no problem has right and wrong solutions with a verdict, so nothing can be ranked"]
+        return ["No problem has right and wrong solutions with a verdict, so nothing can be ranked"]
     said = (
-        f"ranked within the {first['mixed']} problems that have right and wrong solutions; a "
+        f"Ranked within the {first['mixed']} problems that have right and wrong solutions; a "
         f"score that says nothing puts a right one first in {first['guess']:.3f} of them"
     )
     if found["unscored"]:
@@ -258,7 +250,14 @@ def _judge(
         )
     except ValueError as error:  # a model whose logits are made in a way that is not understood
         raise ConfigError(str(error)) from error
-    return [replace(one, verdict=verdict_of(one, config.judge.equality)) for one in found]
+    groups: dict[str, list[Solution]] = {}
+    for one in found:
+        groups.setdefault(one.question_id, []).append(one)
+    return [
+        replace(one, verdict=verdict)
+        for group in groups.values()
+        for one, verdict in zip(group, verdicts_of(group, config.judge.equality), strict=True)
+    ]
 
 
 def _identity(

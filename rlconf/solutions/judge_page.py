@@ -8,16 +8,14 @@ from typing import Any
 
 from data.solutions import read_solutions
 from data.solutions.judging import MEASURES
-from data.solutions.ranking import histogram as score_histogram
-from rlconf.report.bars import histogram, reliability
-from rlconf.report.panels import Chart
+from data.solutions.ranking import questions_of
 from rlconf.report.sheet import Card, Section, write_sheet
-from rlconf.report.svg import swatch
 from rlconf.report.text import number
 from rlconf.settings.schema import Config
-from rlconf.solutions.judge import cells, questions_of, sentences
+from rlconf.solutions.confidence_charts import confidence_charts
+from rlconf.solutions.judge import cells, sentences
 
-__all__ = ["reliability_chart", "write_page"]
+__all__ = ["write_page"]
 
 HEADS = [
     "measure",
@@ -55,14 +53,12 @@ def write_page(
         Card("without a verdict", number(found["unscored"]), "solutions"),
     ]
     rows = [[name, *cells(one)] for name, one in found["measures"].items()]
-    text = " ".join(sentences(found)) + ". In brackets: 95 % bootstrap interval over problems."
+    text = ". ".join([*sentences(found), "In brackets: 95 % bootstrap interval over problems."])
     sections = [Section("Measures", text, table=[HEADS, *rows])]
     for name, one in found["measures"].items():
         if name not in MEASURES:
             continue
-        charts = _counts(questions_of(solutions, name), name)
-        if one["calibration"] and one["calibration"]["ece"]:
-            charts.append(reliability_chart(one["calibration"], name))
+        charts = confidence_charts(questions_of(solutions, name), one["calibration"], name)
         sections.append(
             Section(name, f"{MEASURES[name].about[0].upper()}{MEASURES[name].about[1:]}.", charts)
         )
@@ -72,33 +68,3 @@ def write_page(
     setup += [[n, str(identity["scorer"][n])] for n in ("dtype", "locator", "aggregate", "span")]
     sections.append(Section("Set-up", table=[["what", "value"], *setup]))
     write_sheet(path, file.name, "judged solutions", cards, sections)
-
-
-def reliability_chart(measured: Mapping[str, Any], name: str) -> Chart:
-    """The reliability diagram of a `calibration` that has an ECE."""
-    ece = measured["ece"]
-    interval = f"[{number(ece['low'])}, {number(ece['high'])}]"
-    return Chart(
-        "Reliability",
-        f"share of right ones over {name}",
-        reliability(measured["bins"], f"Share right by {name}"),
-        [],
-        f"ECE {number(ece['value'])} {interval}; below the dashed line confidence is too high",
-    )
-
-
-def _counts(questions: Any, name: str) -> list[Chart]:
-    bins = score_histogram(questions)
-    if not bins:
-        return []
-    edges = [bins[0].low, *(one.high for one in bins)]
-    counts = [("right", [one.right for one in bins]), ("wrong", [one.wrong for one in bins])]
-    return [
-        Chart(
-            "By correctness",
-            f"solutions by {name}",
-            histogram(edges, counts, f"{name} of right and of wrong solutions"),
-            [(swatch(0), "right"), (swatch(1), "wrong")],
-            "",
-        )
-    ]

@@ -173,13 +173,17 @@ def _text(row: Row) -> str:
 
 
 def _same_tokens(tokenizer: PreTrainedTokenizerBase, solutions: Sequence[Solution]) -> bool:
-    """Whether the solutions' tokens are of this tokenizer: it reads them as their text."""
-    for one in solutions[:_TRIED]:
-        if max(one.prompt_ids + one.completion_ids, default=0) >= len(tokenizer):
-            return False
-        if tokenizer.decode(one.completion_ids, skip_special_tokens=True) != one.text:
-            return False
-    return True
+    """Whether the solutions' tokens are of this tokenizer: it reads most of them as their text.
+
+    Not all: one that normalises what it reads, or a text that spells a special token, comes out
+    otherwise than it was written. Another tokenizer reads none.
+    """
+    tried = solutions[:_TRIED]
+    if any(max(one.prompt_ids + one.completion_ids) >= len(tokenizer) for one in tried):
+        return False
+    read = [tokenizer.decode(one.completion_ids, skip_special_tokens=True) for one in tried]
+    same = sum(text == one.text for text, one in zip(read, tried, strict=True))
+    return 2 * same >= len(tried)
 
 
 def _again(

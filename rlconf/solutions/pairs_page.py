@@ -11,15 +11,13 @@ import numpy as np
 
 from data.pairs import PairSet
 from data.solutions import Solution
-from data.solutions.ranking import Question, calibration
-from data.solutions.ranking import histogram as score_histogram
-from rlconf.report.bars import histogram, reliability
+from data.solutions.ranking import Question, calibration, questions_of
+from rlconf.report.bars import histogram
 from rlconf.report.panels import Chart
 from rlconf.report.sheet import Card, Section, write_sheet
-from rlconf.report.svg import swatch
 from rlconf.report.text import number
 from rlconf.settings.schema import Config
-from rlconf.solutions.judge import questions_of
+from rlconf.solutions.confidence_charts import confidence_charts
 
 __all__ = ["write_page"]
 
@@ -45,7 +43,9 @@ def write_page(
     name = config.pairs.confidence
     questions = questions_of(solutions, name)
     measured = _calibration(questions)
-    sections = [Section("Confidence", *_confidence(questions, measured, name))]
+    charts = confidence_charts(questions, measured, name)
+    text = "" if charts else "No solution has a confidence."
+    sections = [Section("Confidence", text, charts)]
     cards = [
         Card("solutions", number(len(solutions)), f"{len(questions)} questions"),
         Card("right", number(_share(solutions)), "share of the verified"),
@@ -75,37 +75,6 @@ def _calibration(questions: Sequence[Question]) -> dict[str, Any]:
         return calibration(questions, resamples=1000)
     except ValueError:  # a measure that is no probability, such as a judge's 1 to 5
         return {"ece": None, "bins": []}
-
-
-def _confidence(
-    questions: Sequence[Question], measured: Mapping[str, Any], name: str
-) -> tuple[str, list[Chart]]:
-    bins = score_histogram(questions)
-    if not bins:
-        return "No solution has a confidence.", []
-    edges = [bins[0].low, *(one.high for one in bins)]
-    counts = [("right", [one.right for one in bins]), ("wrong", [one.wrong for one in bins])]
-    charts = [
-        Chart(
-            "Confidence by correctness",
-            f"solutions by {name}",
-            histogram(edges, counts, "Confidence of right and of wrong solutions"),
-            [(swatch(0), "right"), (swatch(1), "wrong")],
-            "",
-        )
-    ]
-    if measured["ece"]:
-        charts.append(
-            Chart(
-                "Reliability",
-                f"share of right solutions over {name}",
-                reliability(measured["bins"], "Share right by confidence"),
-                [],
-                f"ECE {number(measured['ece']['value'])}; on the dashed line confidence is the "
-                "share of right solutions, below it there is too much of it",
-            )
-        )
-    return "", charts
 
 
 def _pair_charts(config: Config, pairs: PairSet) -> list[Chart]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rlconf.report.series import Curve
 from rlconf.report.sheet import Card, Section, write_sheet
 from rlconf.report.svg import swatch
 from rlconf.report.text import number
-from rlconf.solutions.judge_page import reliability_chart
+from rlconf.solutions.confidence_charts import reliability_chart
 
 __all__ = ["write_page"]
 
@@ -42,11 +43,14 @@ def write_page(path: Path, file: Path, found: Mapping[str, Any]) -> None:
     ]
     heads = ["method", "share of right answers [95 % interval]", "unanswered", "ECE of the share"]
     sections.append(Section("Methods", table=[heads, *rows]))
-    for name, one in found["methods"].items():
-        if one["calibration"]["ece"]:
-            text = "The winner's part of all votes, held against how often it is right."
-            chart = reliability_chart(one["calibration"], "share")
-            sections.append(Section(name, text, [chart]))
+    shares = [
+        replace(reliability_chart(one["calibration"], "share"), title=name)
+        for name, one in found["methods"].items()
+        if one["calibration"]["ece"]
+    ]
+    if shares:
+        text = "The winner's part of all votes, held against how often it is right."
+        sections.append(Section("How agreement goes with being right", text, shares))
     write_sheet(path, file.name, "votes", cards, sections)
 
 

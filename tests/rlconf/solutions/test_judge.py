@@ -16,6 +16,7 @@ import pytest
 from data.demonstrations import from_solutions
 from data.solutions import read_solutions, write_solutions
 from rlconf.cli import main
+from rlconf.settings.compose import compose, save
 from rlconf.solutions.judge import figures
 
 ROOT = Path(__file__).parents[3]
@@ -68,9 +69,8 @@ def test_judging_writes_scores_figures_and_a_page():
     assert 0 <= crew["calibration"]["ece"]["value"] <= 1
     assert found["measures"]["self_certainty"]["calibration"] is None
     page = Path("solutions/s.judged.html").read_text()
-    assert {"Reliability", "By correctness", "AUROC within a problem"} <= set(
-        re.findall("Reliability|By correctness|AUROC within a problem", page)
-    )
+    for shown in ("Reliability", "Confidence by correctness", "AUROC within a problem"):
+        assert shown in page
     assert "Content-Security-Policy" in page
     assert not re.search(r"(?:src|href)=", page)
 
@@ -162,6 +162,14 @@ def test_a_file_of_problems_is_judged_in_the_protocol_of_rewardmath(capsys):
     assert measured["crew"]["missing"] == 2
     source = json.loads(Path("solutions/math.judged.json").read_text())["identity"]["source"]
     assert source["steps"] == "newline"
+
+
+def test_a_wrong_file_is_told_before_a_model_loads(capsys):
+    Path("bad.jsonl").write_text('{"problem": "1"}')
+    assert main(["judge", "bad.jsonl", "model.path=no/model"]) == 2
+    assert "bad.jsonl, line 1: there is no solutions" in capsys.readouterr().err
+    assert main(["judge", "nothing.jsonl", "model.path=no/model"]) == 2
+    assert "nothing.jsonl: there is no such file" in capsys.readouterr().err
 
 
 def test_gold_gives_verdicts_where_there_are_none():
@@ -276,4 +284,12 @@ def test_a_run_can_be_the_judge(monkeypatch):
     assert main(["judge", "x.jsonl", "--model", "some/model", "judge=baselines"]) == 0
     assert main(["judge", "x.jsonl", "--cfg", "--measures", "crew,random"]) == 0
     assert (seen[0].model.name, seen[0].model.path) == (None, "some/model")
-    assert seen[0].judge.measures[0] == "crew"
+    assert len(seen[0].judge.measures) == 6
+    # Of a run: its task and settings, with its trained model as the judge.
+    Path("run/model").mkdir(parents=True)
+    save(compose([*MODEL, "seed=3"]), Path("run/config.yaml"))
+    Path("run/model/config.json").touch()
+    assert main(["judge", "x.jsonl", "--model", "run", "judge=baselines", "judge.bins=5"]) == 0
+    assert (seen[1].model.path, seen[1].seed, seen[1].judge.bins) == ("run/model", 3, 5)
+    assert seen[1].task["levels"] == [3]
+    assert len(seen[1].judge.measures) == 6
