@@ -1,12 +1,12 @@
 r"""CRew-DPO end to end on a model trained here, against random pairs and ReST-EM, over seeds.
 
-    python benchmarks/crew/crew_dpo.py run --seeds 0-4
+    OMP_NUM_THREADS=1 python benchmarks/crew/crew_dpo.py run --seeds 0-4
     python benchmarks/crew/crew_dpo.py table
 
 The task is `boxed_sort` (beside this file), the start model a tiny one whose warm start on right
 demonstrations is stopped half-way. Every arm is `rlconf crew-dpo` as a user types it; the arms of a
 seed share the solutions of the first round. `run` works seed by seed, appends a JSON line for each
-model to `results.jsonl` and leaves out what is there. Judged are wrong and right solutions of test
+model to `crew_dpo.jsonl` and leaves out what is there. Judged are wrong and right solutions of test
 questions that *other* start models wrote.
 """
 
@@ -14,16 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results.jsonl"
+RESULTS = HERE / "crew_dpo.jsonl"
 WARM_STEPS = 140
 TASK = {"levels": [5, 6, 7, 8], "train_size": 4096, "dev_size": 64, "test_size": 192}
 SAMPLES, WRONG = 8, 9
@@ -272,21 +269,14 @@ def main() -> None:
     runner = commands.add_parser("run")
     runner.add_argument("--seeds", default="0-4", help="a range, both ends included")
     runner.add_argument("--work", type=Path, default=Path("crew_dpo_work"))
-    single = commands.add_parser("one")
-    single.add_argument("seed", type=int)
-    single.add_argument("work", type=Path)
     commands.add_parser("table")
     options = parser.parse_args()
     if options.command == "table":
         table()
-    elif options.command == "one":
-        run_seed(options.seed, options.work)
     else:
         first, _, last = options.seeds.partition("-")
         for seed in range(int(first), int(last or first) + 1):
-            environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-            command = [sys.executable, __file__, "one", str(seed), str(options.work)]
-            subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+            run_seed(seed, options.work)
 
 
 if __name__ == "__main__":

@@ -80,8 +80,8 @@ RULES: tuple[tuple[May, str, str], ...] = (
     (
         May.NEVER,
         "it decides the weights' shapes, the prompts or their order",
-        "seed task task.* demonstrations.* pairs.* peft peft.* model.name model.revision model.dtype "
-        "model.tiny.* model.max_prompt_tokens trainer.method trainer.num_generations "
+        "seed task task.* demonstrations.* pairs.* peft peft.* model.name model.revision "
+        "model.dtype model.tiny.* model.max_prompt_tokens trainer.method trainer.num_generations "
         "trainer.num_iterations trainer.shuffle_dataset",
     ),
     (

@@ -72,6 +72,15 @@ def test_whatever_trl_could_log_is_documented(trainer):
     assert missing({re.sub(r"\{.*?\}", "x", name) for name in names}) == []
 
 
+def test_every_name_of_preference_training_is_documented():
+    """What it logs beside TRL's; the runs with pairs are in test_crew_dpo.py."""
+    from trainers import crew_dpo
+
+    names = set(re.findall(r'metrics\["([^"]+)"\]', inspect.getsource(crew_dpo)))
+    assert len(names) == 3
+    assert missing(names) == []
+
+
 def test_a_name_that_is_not_documented_is_found():
     assert missing({"reward", "eval/reward", "rewards/x/mean", "rewards/x", "new/number"}) == [
         "new/number",
