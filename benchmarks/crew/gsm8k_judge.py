@@ -4,8 +4,8 @@
     python benchmarks/crew/gsm8k_judge.py collect
 
 Four models' solutions of each problem, marked right or wrong, their answers on a line `A: x`. `run`
-calls `rlconf judge` three times: every measure that only reads, `judge` with the prompt that is
-shipped, then `judge` with a prompt that asks for the score alone. It goes on where it was stopped.
+calls `rlconf judge` three times: every measure that only reads, `judge` with a prompt that asks for
+the score alone, then `judge` with the prompt that is shipped. It goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ READ = [
     "judge.equality=math",
 ]
 PARTS = {
-    "read": ("crew,perplexity,self_certainty,verifier,random", 100, []),
-    "judge": ("judge", 8, ["judge.max_new_tokens=128"]),
-    "judge_short": ("judge", 30, [f"judge.judge_prompt='{SHORT}'", "judge.max_new_tokens=12"]),
+    "read": ("crew,perplexity,self_certainty,verifier,random", 64, []),
+    "judge_short": ("judge", 24, [f"judge.judge_prompt='{SHORT}'", "judge.max_new_tokens=12"]),
+    "judge": ("judge", 6, ["judge.max_new_tokens=128"]),
 }
 
 
