@@ -186,9 +186,7 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
         "probe": spent,
         "steps": trainer.state.global_step,
         "curve": curve,
-        "stages": [
-            e["curriculum/stage"] for e in trainer.state.log_history if "curriculum/stage" in e
-        ],
+        "hard_from": hard_from(trainer.state.log_history),
         "seconds": round(seconds, 1),
         "torch": torch.__version__,
     }
