@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rewards.table.reply import Form, Item, text_of, write_reply
+from rewards.table.reply import Form, Item, write_reply
 
 __all__ = ["INSTRUCTIONS", "Prompter", "instruction_of"]
 
@@ -61,7 +61,7 @@ class Prompter:
     def answer(self, gold: Sequence[Item]) -> str:
         """The gold answer as a text: the JSON list, or the items alone."""
         if self.form == "plain":
-            return "|".join(map(text_of, gold))
+            return write_reply(gold, form="plain")
         return json.dumps(list(gold), ensure_ascii=False)
 
     def gold_columns(self, gold: Sequence[Item], steps: Sequence[str] = ()) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from random import Random
 from data.tasks.base import Row, Task, task
 from data.tasks.levels import check_levels, check_sizes
 from rewards.errors import ConfigError
+from rewards.registry import did_you_mean
 
 LETTERS = "ABCDEFGHI"
 DIGITS = "0123456789"
@@ -40,6 +41,7 @@ class MicroTablesSettings:
 
     Attributes:
         levels: Levels, from 1 to 4.
+        templates: Kinds of questions, such as lookup or extreme; null: all of the levels.
         sizes: Numbers of letters of a table, from 2 to 8.
         train_size: Training rows; small tables repeat their questions.
         dev_size: Questions for evaluation during training.
@@ -48,6 +50,7 @@ class MicroTablesSettings:
     """
 
     levels: list[int] = field(default_factory=lambda: [1, 2, 3])
+    templates: list[str] | None = None
     sizes: list[int] = field(default_factory=lambda: [3, 4])
     train_size: int = 8192
     dev_size: int = 256
@@ -57,11 +60,22 @@ class MicroTablesSettings:
     def __post_init__(self) -> None:
         """Check ranges."""
         check_levels(self.levels, low=1, high=4)
+        for name in self.templates or ():
+            if name not in TEMPLATES:
+                raise ValueError(f"there is no template {name!r}. {did_you_mean(name, TEMPLATES)}")
+        for level in self.levels:
+            if not self.of_level(level):
+                raise ValueError(f"levels={list(self.levels)}: none of templates is of {level}")
         if not self.sizes or not all(2 <= size <= 8 for size in self.sizes):
             raise ValueError(f"sizes={list(self.sizes)}: expected numbers from 2 to 8, as [3,4]")
         check_sizes(self.train_size, self.dev_size, self.test_size)
         if self.ood_size < 0:
             raise ValueError(f"ood_size={self.ood_size}: expected 0 or more")
+
+    def of_level(self, level: int) -> list[str]:
+        """The templates of a level that are asked."""
+        wanted = TEMPLATES if self.templates is None else self.templates
+        return [name for name in wanted if TEMPLATES[name][0] == level]
 
 
 @task("micro_tables", settings=MicroTablesSettings)
@@ -71,17 +85,13 @@ def build(settings: MicroTablesSettings, seed: int) -> Task:
     Raises:
         ConfigError: The tables do not allow as many held-out questions.
     """
-    sizes, longest = list(settings.sizes), max(settings.sizes) + 1
+    longest = max(settings.sizes) + 1
     wanted = {"test": settings.test_size, "dev": settings.dev_size, "ood": settings.ood_size}
-    splits = {
-        split: _distinct(
-            split,
-            count,
-            _questions(settings.levels, [longest] if split == "ood" else sizes, seed, split),
-        )
-        for split, count in wanted.items()
-    }
-    train = _questions(settings.levels, sizes, seed, "train")
+    splits = {}
+    for split, count in wanted.items():
+        sizes = [longest] if split == "ood" else list(settings.sizes)
+        splits[split] = _distinct(split, count, _questions(settings, sizes, seed, split))
+    train = _questions(settings, list(settings.sizes), seed, "train")
     rows = [next(train) for _ in range(settings.train_size)]
     by_template: dict[str, list[str]] = {}
     for row in rows:
@@ -126,22 +136,24 @@ def make_row(table: Micro, template: str, question: str, answer: list[str]) -> R
     }
 
 
-def _questions(levels: list[int], sizes: list[int], seed: int, split: str) -> Iterator[Row]:
+def _questions(
+    settings: MicroTablesSettings, sizes: list[int], seed: int, split: str
+) -> Iterator[Row]:
     """Questions without end about tables of the split, the levels by turns."""
     rng = Random(f"micro_tables/{seed}/{split}")
     while True:
-        for level in levels:
-            yield _question(level, sizes, seed, split, rng)
+        for level in settings.levels:
+            yield _question(settings.of_level(level), sizes, seed, split, rng)
 
 
-def _question(level: int, sizes: list[int], seed: int, split: str, rng: Random) -> Row:
+def _question(templates: list[str], sizes: list[int], seed: int, split: str, rng: Random) -> Row:
     while True:
         size = rng.choice(sizes)
         digits = "".join(rng.sample(DIGITS, size))
         if split != "ood" and split_of(size, digits, seed) != split:
             continue
         table = {LETTERS[at]: int(digit) for at, digit in enumerate(digits)}
-        name = rng.choice([name for name, (of, _) in TEMPLATES.items() if of == level])
+        name = rng.choice(templates)
         found = TEMPLATES[name][1](table, rng)
         if found is not None:
             return make_row(table, name, *found)

@@ -63,7 +63,8 @@ class TablesSettings:
         max_columns: Most columns of it.
         too_large: What to do about a larger one: leave its questions out and say how many, cut it
             to its first rows and columns and say so in the prompt, or stop.
-        files: Files of a benchmark by split, where they are not called as published.
+        files: Files of a benchmark by split, where they are not called as published; of a hub data
+            set its splits; "": there is none, so it is held out of train.
         fields: Columns of a benchmark by what they hold, where they are not called as published.
         subset: Name of a configuration of a hub data set.
         revision: Branch, tag or commit of a hub id.

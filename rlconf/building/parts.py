@@ -16,12 +16,7 @@ from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
-from rlconf.settings.check import (
-    check_columns,
-    needs_gate,
-    options_under_guard,
-    reward_columns,
-)
+from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_columns
 from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
@@ -354,13 +349,13 @@ def check_held_out(source: str, asked: Iterable[str], task: Task) -> None:
     Args:
         source: the setting that names the file.
         asked: ids of its questions.
-        task: whose dev and test splits are held out.
+        task: whose dev, test and out-of-domain splits are held out.
 
     Raises:
         ConfigError: some of them are in these splits.
     """
     ids = set(asked)
-    for split in ("test", "dev"):
+    for split in ("test", "dev", "ood"):
         shared = ids & {str(row["id"]) for row in getattr(task, split)}
         if shared:
             raise ConfigError(

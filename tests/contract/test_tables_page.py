@@ -86,7 +86,7 @@ def test_from_a_folder_of_csv_files_to_a_run(
     assert "tables: train 7, test 2, dev 1, other domains 2" in said[0]
     for part, weight in (("format", 0.2), ("partial", 0.3), ("exact", 0.5)):
         assert f"table_{part} (weight {weight}): full marks (1) for all" in said[0]
-    logged = {name for row in read_metrics(Path("runs/latest")) for name in row}
+    logged = {name for row in read_metrics(Path("runs/latest/metrics.jsonl")) for name in row}
     on_page = re.findall(r"^\| `(rewards/table_\S+)` \|", PAGE, re.M)
     assert len(on_page) == 6
     assert set(on_page) <= logged

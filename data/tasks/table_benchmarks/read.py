@@ -107,7 +107,10 @@ class _Loading:
 
     def split(self, split: str) -> list[Question] | None:
         """The questions of a split; None if the source has no such split."""
-        rows = self._published(split) if self.folder else self._records(split)
+        left_out = split != "train" and self.settings.files.get(split) == ""
+        rows = None
+        if not left_out:
+            rows = self._published(split) if self.folder else self._records(split)
         if rows is None:
             return None
         found = []

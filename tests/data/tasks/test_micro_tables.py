@@ -76,6 +76,11 @@ def test_gold_answers_get_full_marks_in_every_part(task):
         assert rewards.get(name)(texts, **columns) == [1.0] * len(rows)
 
 
+def test_chosen_templates_alone():
+    made = make_task("micro_tables", {**SIZES, "levels": [2], "templates": ["extreme"]})
+    assert {row["template"] for row in all_rows(made)} == {"extreme"}
+
+
 def test_a_list_in_part_earns_partial_credit():
     row = make_row({"A": 7, "B": 3, "C": 9}, "above", "?5", ["A", "C"])
     partial = rewards.get("table_partial")(["A", "C|A"], gold=[row["gold"]] * 2, form=["plain"] * 2)
@@ -95,6 +100,8 @@ def test_a_demonstration_is_of_the_same_kind_and_right_by_luck(task):
     ("options", "told"),
     [
         ({"levels": [5]}, "levels="),
+        ({"templates": ["extrem"]}, "Did you mean 'extreme'"),
+        ({"templates": ["lookup"], "levels": [1, 2]}, "none of templates is of 2"),
         ({"sizes": [9]}, "sizes="),
         ({"sizes": []}, "sizes="),
         ({"ood_size": -1}, "ood_size=-1"),

@@ -11,7 +11,8 @@ def test_what_is_written_is_read():
     reply = read_reply(write_reply(items, "so"))
     assert reply.items == items
     assert reply.formed
-    assert read_reply(write_reply(["a", "b"], form="plain"), "plain").items == ("a", "b")
+    plain = ("a", "b | c", "d\\e")
+    assert read_reply(write_reply(plain, form="plain"), "plain").items == plain
 
 
 @pytest.mark.parametrize(

@@ -274,6 +274,9 @@ def test_rows_of_a_file_or_of_the_hub(source, tmp_path, monkeypatch):
     assert [len(getattr(hub, split)) for split in SPLITS] == [6, 2, 4]
     assert [one[2] for one in asked] == ["train", "validation", "test"]
     assert asked[0] == ("owner/name", None, "train", "main")
+    other = load(source, "owner/name", files={"dev": "", "test": "validation"}, dev_size=1)
+    assert [one[2] for one in asked[3:]] == ["train", "validation"]
+    assert [len(getattr(other, split)) for split in SPLITS] == [5, 1, 2]
 
 
 def test_columns_can_be_called_otherwise(tmp_path):
