@@ -160,22 +160,30 @@ def build_pairs(
     return _by_question(solutions, take, top_k, confidence)
 
 
-def random_pairs(solutions: Iterable[Solution], seed: int, *, confidence: str = "crew") -> PairSet:
-    """Of each question, one right and one wrong solution at random: the baseline of plain DPO.
+def random_pairs(
+    solutions: Iterable[Solution], seed: int, per_question: int = 1, *, confidence: str = "crew"
+) -> PairSet:
+    """Of each question, right and wrong solutions at random: the baseline of plain DPO, with one.
 
     Drawn from the very candidates of `build_pairs`, so that nothing but the choice differs.
 
     Args:
         solutions: As for `build_pairs`.
         seed: Of the draws; a question's does not depend on the others.
+        per_question: Different pairs of each question, at least 1; fewer where there are not as
+            many.
         confidence: The measure that a candidate must have, and that is recorded.
     """
 
     def take(question: str, right: list[Solution], wrong: list[Solution]) -> list[Pair]:
+        product = [(p, n) for p in right for n in wrong]
         rng = Random(f"pairs/{seed}/{question}")
-        return [_pair(rng.choice(right), rng.choice(wrong), "signed", confidence)]
+        drawn = rng.sample(product, min(per_question, len(product)))
+        return sorted((_pair(p, n, "signed", confidence) for p, n in drawn), key=_order)
 
-    return _by_question(solutions, take, 1, confidence)
+    if per_question < 1:
+        raise ConfigError(f"per_question={per_question}: expected 1 or more")
+    return _by_question(solutions, take, per_question, confidence)
 
 
 def candidates(

@@ -18,7 +18,7 @@ from rewards.conversation import completion_messages, completion_text
 from rewards.errors import ConfigError, RewardError
 from rewards.isolation import SETTING_TYPES, Isolation
 from rewards.options import check_options
-from rewards.registry import Registry, file_of, place_of
+from rewards.registry import Registry, did_you_mean, file_of, place_of
 from rewards.values import Values, check_values
 
 # What TRL 1.16 passes to every reward function beside the columns of the data set.
@@ -36,6 +36,17 @@ TRL_KEYWORDS = frozenset(
 # What this module makes for a function that has a parameter of that name.
 OUR_KEYWORDS = frozenset({"messages", "log_part"})
 
+# What `OnlineTrainer` computes for a reward that declares it, one value per completion.
+SIGNALS = MappingProxyType(
+    {
+        "answer_log_probs": "log-probs of the answer's tokens at temperature 1; None without one",
+        "correctness": "value of the reward that the option `gate` names, else of the first",
+        "log_prob": "log-prob of each token at temperature 1, nats",
+        "certainty": "KL(U || policy) at each token, nats",
+        "chosen_logit": "raw logit of each token",
+    }
+)
+
 
 @dataclass(frozen=True)
 class RewardSpec:
@@ -44,8 +55,9 @@ class RewardSpec:
     Attributes:
         name: its name on the command line and in metrics.
         needs: columns of the data set that it cannot do without.
+        reads: columns that it reads where the data set has them.
         range: lowest and highest value, both included; None if nothing is promised.
-        signals: per-token signals that the trainer has to compute for it.
+        signals: what the trainer has to compute of the model for it, among `SIGNALS`.
         options: keyword option -> value used when the call says nothing.
         option_types: keyword option -> annotation (`Any` where there is none).
         module: the module that it was written in.
@@ -66,6 +78,7 @@ class RewardSpec:
     doc: str
     required: tuple[str, ...] = ()
     isolation: Isolation | None = None
+    reads: tuple[str, ...] = ()
 
     @property
     def owner(self) -> str:
@@ -97,6 +110,7 @@ def reward(
     name: str,
     *,
     needs: tuple[str, ...] = (),
+    reads: tuple[str, ...] = (),
     range: tuple[float, float] | None = None,
     signals: tuple[str, ...] = (),
     check: Callable[..., None] | None = None,
@@ -121,8 +135,10 @@ def reward(
     Args:
         name: a letter, then letters, digits and underscores.
         needs: columns that it cannot do without, beyond those without a default.
+        reads: parameters with a default that are columns too, passed where the data set has them.
         range: lowest and highest value that it may return, both included.
-        signals: per-token signals that it receives as keywords; computed by `OnlineTrainer`.
+        signals: what it receives of the model as keywords, a list with one entry per completion,
+            among `SIGNALS`; computed by `OnlineTrainer`.
         check: called with all options as keywords whenever some are set; raises
             `ConfigError` if the values do not go together.
         isolated: run it in worker processes, one completion at a time, under these limits (True:
@@ -134,7 +150,7 @@ def reward(
     """
 
     def decorate(function: Callable[..., Any]) -> RewardFunction:
-        caller = _Caller.of(function, name, needs, range, signals, check)
+        caller = _Caller.of(function, name, needs, reads, range, signals, check)
         if isolated:
             caller = caller.isolated(isolated if isinstance(isolated, Isolation) else Isolation())
         wrapped = caller.wrap()
@@ -189,18 +205,25 @@ class _Caller:
         function: Callable[..., Any],
         name: str,
         needs: tuple[str, ...],
+        reads: tuple[str, ...],
         bounds: tuple[float, float] | None,
         signals: tuple[str, ...],
         check: Callable[..., None] | None,
     ) -> _Caller:
         """Read the signature of `function`."""
         parameters = inspect.signature(function).parameters.values()
-        declared: dict[str, object] = {"needs": needs, "signals": signals}
+        declared: dict[str, object] = {"needs": needs, "reads": reads, "signals": signals}
         for key, value in declared.items():
             if isinstance(value, str):
                 raise ConfigError(
                     f"reward {name!r}: {key}={value!r} is a string; write ({value!r},)."
                 )
+        unknown = [signal for signal in signals if signal not in SIGNALS]
+        if unknown:
+            raise ConfigError(
+                f"reward {name!r} declares the signal {unknown[0]!r}. "
+                f"{did_you_mean(unknown[0], SIGNALS)}"
+            )
         if bounds is not None and not bounds[0] < bounds[1]:
             raise ConfigError(f"reward {name!r}: range={bounds!r} does not run from low to high.")
         for p in parameters:
@@ -212,7 +235,7 @@ class _Caller:
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
         plain = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
         accepted = frozenset(p.name for p in plain)
-        for key in (*needs, *signals):
+        for key in (*needs, *reads, *signals):
             if key not in accepted and not takes_any:
                 raise ConfigError(
                     f"reward {name!r} declares that it needs {key!r} but has no parameter of that "
@@ -221,7 +244,8 @@ class _Caller:
         own = TRL_KEYWORDS | OUR_KEYWORDS | set(signals)
         columns = [p.name for p in plain if p.default is p.empty and p.name not in own]
         needs = tuple(dict.fromkeys((*needs, *columns)))
-        options = {p.name: p.default for p in plain if p.name not in own | set(needs)}
+        taken = own | set(needs) | set(reads)
+        options = {p.name: p.default for p in plain if p.name not in taken}
         if "weight" in options:
             raise ConfigError(
                 f"reward {name!r} has an option 'weight', but reward.{name}.weight is what the "
@@ -242,6 +266,7 @@ class _Caller:
                 file=file_of(place),
                 doc=inspect.getdoc(function) or "",
                 required=tuple(p.name for p in plain if p.default is p.empty),
+                reads=tuple(reads),
             ),
             positional=tuple(p.name for p in plain if p.kind is p.POSITIONAL_OR_KEYWORD),
             accepted=accepted,
@@ -375,7 +400,8 @@ class _Caller:
                     "compute: train with rlconf.OnlineTrainer, or pass it by hand."
                 )
         columns = sorted(set(given) - TRL_KEYWORDS - OUR_KEYWORDS - set(self.spec.options))
-        for column in self.spec.needs:
+        present = [name for name in self.spec.reads if given.get(name) is not None]
+        for column in (*self.spec.needs, *present):
             if column not in given:
                 raise RewardError(
                     f"{self.owner} needs the column {column!r}; the columns are: "

@@ -3,6 +3,7 @@
 Import from here, not from the rooms:
 
     from rlconf import OnlineTrainer, UCASTrainer      # trl.GRPOTrainer's constructor, and parts
+    from rlconf import CRewDPOTrainer                  # trl.DPOTrainer's constructor, and checks
     from rlconf import reward, shaper, task            # decorators: register your own by name
     from rlconf import ShaperBatch, Signals, Task      # what those are given or give back
 
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
         StorageError,
         TopologyError,
     )
-    from trainers import OnlineTrainer, UCASTrainer
+    from trainers import CRewDPOTrainer, OnlineTrainer, STaRTrainer, UCASTrainer
     from trainers.shapers import ShaperBatch, shaper
     from trainers.signals import Signals
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "CRewDPOTrainer",
     "CheckpointError",
     "ConfigError",
     "Isolation",
@@ -38,6 +40,7 @@ __all__ = [
     "OnlineTrainer",
     "RewardError",
     "RlconfError",
+    "STaRTrainer",
     "ShaperBatch",
     "Signals",
     "StorageError",
@@ -50,6 +53,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "CRewDPOTrainer": "trainers",
     "CheckpointError": "rewards.errors",
     "ConfigError": "rewards.errors",
     "Isolation": "rewards",
@@ -57,6 +61,7 @@ _HOME = {
     "OnlineTrainer": "trainers",
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",
+    "STaRTrainer": "trainers",
     "ShaperBatch": "trainers.shapers",
     "Signals": "trainers.signals",
     "StorageError": "rewards.errors",

@@ -9,8 +9,12 @@ import importlib
 from typing import Any
 
 _HOME = {
+    "CRewDPOTrainer": "trainers.crew_dpo",
     "OnlineTrainer": "trainers.online",
+    "STaRTrainer": "trainers.named",
     "UCASTrainer": "trainers.named",
+    "Curriculum": "trainers.curriculum",
+    "CurriculumSettings": "trainers.curriculum",
     "Rollout": "trainers.rollout",
     "shaper": "trainers.shapers",
     "make_shaper": "trainers.shapers",

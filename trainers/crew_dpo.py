@@ -1,16 +1,16 @@
 """CRew-DPO: TRL's DPO on pairs of sampled token sequences, with what must not go wrong checked.
 
-The loss is TRL's. What is ours: rows that already hold tokens are taken as they are, so that what is
-learnt is what was sampled; rows that would be cut, that do not end, or whose prompt this tokenizer
-writes otherwise are refused; and the confidence in the answers is logged, and compared with the
-recorded one while the policy is still the model that was scored.
+The loss is TRL's. What is ours: rows that already hold tokens are taken as they are, so that what
+is learnt is what was sampled; rows that would be cut, that do not end, or whose prompt this
+tokenizer writes otherwise are refused; and the confidence in the answers is logged, and compared
+with the recorded one while the policy is still the model that was scored.
 
-| column                                  | holds                                                  |
-| --------------------------------------- | ------------------------------------------------------ |
-| `prompt_ids`, `chosen_ids`, `rejected_ids` | token ids; the two completions end with an end token |
-| `prompt`                                | optional: text or messages that must give `prompt_ids` |
-| `chosen_answer`, `rejected_answer`      | optional: places of the answer's tokens in the completion |
-| `chosen_confidence`, `rejected_confidence` | optional: CRew of the answers under the start model |
+| column                                     | holds                                             |
+| ------------------------------------------ | ------------------------------------------------- |
+| `prompt_ids`, `chosen_ids`, `rejected_ids` | token ids; both completions end with an end token |
+| `prompt`                                   | may lack: text or messages that give `prompt_ids` |
+| `chosen_answer`, `rejected_answer`         | may lack: places of the answer in the completion  |
+| `chosen_confidence`, `rejected_confidence` | may lack: CRew of the answers, of the start model |
 
 Source: CRew-DPO, arXiv 2510.13501, section 3; the checks are ours.
 """
@@ -26,12 +26,12 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import GenerationConfig
 from trl import DPOTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from data.prompts import prompt_ids
 from data.solutions.sample import end_tokens
-from rewards.confidence import Aggregate, crew_score
+from rewards.confidence import crew_score
 from rewards.errors import ConfigError
-from trainers._trl import DataCollatorForPreference
 from trainers.guarded import KeepsBatches
 
 TOKENS = ("prompt_ids", "chosen_ids", "rejected_ids")
@@ -57,12 +57,16 @@ class CRewDPOTrainer(KeepsBatches, DPOTrainer):
         ConfigError: a row would be cut by `max_length`, does not end, or has another prompt.
     """
 
+    data_collator: Any
+    TOLERANCE = 0.02
+    """How far bfloat16 and another way to batch may move a confidence on average."""
+
     def __init__(
         self,
         model: Any,
         *args: Any,
-        aggregate: Aggregate = "mean",
-        tolerance: float | None = 0.02,
+        aggregate: str = "mean",
+        tolerance: float | None = TOLERANCE,
         chat_template_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -134,9 +138,9 @@ class CRewDPOTrainer(KeepsBatches, DPOTrainer):
         off = self._comm.gather((scores - recorded).abs()).nanmean().item()
         if off > self.tolerance:
             raise ConfigError(
-                f"the recorded confidences are off by {off:.3f} on average from those of this model "
-                f"(at most {self.tolerance} is rounding), so another model was scored, or this one "
-                "has changed since. Sample and score again with this model"
+                f"the recorded confidences are off by {off:.3f} on average from those of this "
+                f"model (at most {self.tolerance} is rounding), so another model was scored, or "
+                "this one has changed since. Sample and score again with this model"
             )
 
 
@@ -151,8 +155,8 @@ def check_ends(dataset: Dataset, ends: Sequence[int]) -> None:
             if not ids or ids[-1] not in ends:
                 raise ConfigError(
                     f"pair {number}: its {name.removesuffix('_ids')} completion does not end with "
-                    f"an end-of-sequence token ({', '.join(map(str, ends))}), so it was cut off, or "
-                    "comes from another tokenizer"
+                    f"an end-of-sequence token ({', '.join(map(str, ends))}), so it was cut off, "
+                    "or comes from another tokenizer"
                 )
 
 
@@ -202,15 +206,15 @@ def check_prompts(
                 )
                 raise ConfigError(
                     f"pair {start + place}: its prompt was sampled with another chat template or "
-                    f"tokenizer: from token {at} on it reads {tokenizer.decode(theirs[at:])[:60]!r} "
-                    f"in the pairs and {tokenizer.decode(mine[at:])[:60]!r} here. Set "
-                    "model.chat_template and trainer.chat_template_kwargs as they were, or sample "
-                    "again"
+                    f"tokenizer: from token {at} on it reads "
+                    f"{tokenizer.decode(theirs[at:])[:60]!r} in the pairs and "
+                    f"{tokenizer.decode(mine[at:])[:60]!r} here. Set model.chat_template and "
+                    "trainer.chat_template_kwargs as they were, or sample again"
                 )
 
 
 @dataclass
-class _WithAnswers(DataCollatorForPreference):  # type: ignore[misc]  # TRL is not type-checked here
+class _WithAnswers(DataCollatorForPreference):
     """TRL's collator, and where rows have them the mask of the answers and their confidences."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ With no part given it is `trl.GRPOTrainer` bit for bit (tests/invariant). Every 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,13 +22,26 @@ from rewards.confidence import masked_mean
 from rewards.errors import ConfigError
 from trainers import resume
 from trainers._trl import IMAGE_KEYS, policy_is_active
-from trainers.compatibility import conflicts
+from trainers.compatibility import conflicts, remarks
+from trainers.curriculum import Curriculum
+from trainers.curriculum.callback import CurriculumCallback
+from trainers.curriculum.fit import bind, right_by
+from trainers.curriculum.observed import Observed
 from trainers.guarded import GuardedTrainer
+from trainers.keep import keep_rows
+from trainers.reward_signals import (
+    Generated,
+    RewardSignals,
+    call_keywords,
+    check_without_images,
+)
 from trainers.rollout import Rollout, RolloutTokens
-from trainers.sampler import ResumableRepeatSampler
+from trainers.sampler import PlannedRepeatSampler, ResumableRepeatSampler
 from trainers.shapers.base import Shaper, ShaperBatch
 from trainers.signals import SignalRecorder, Signals, evaluating
 from trainers.state import State, Stateful
+
+_log = logging.getLogger(__name__)
 
 
 class OnlineTrainer(GuardedTrainer, GRPOTrainer):
@@ -42,17 +56,24 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             rewards were computed from.
         accuracy_reward: name of a reward function; logs `accuracy`, the share of scored completions
             whose reward under it is at least 1.
+        curriculum: chooses the prompts of each round. None: TRL's order.
         finite, phase: as in `GuardedTrainer`; here the phases are "generation", "reward" (inside
             it), "checkpoint" and "evaluation".
 
     Attributes:
+        first_step: optimiser steps taken before this training, by another stage of the run;
+            rollouts are numbered on from there.
         stateful: by name, what is saved with every checkpoint and restored before the first batch
-            is drawn: shapers, reward functions and listeners with `state_dict`/`load_state_dict`
-            (`trainers.state.Stateful`). Whoever adds a part with a state puts it here.
+            is drawn: the curriculum, and shapers, reward functions and listeners with
+            `state_dict`/`load_state_dict` (`trainers.state.Stateful`). Whoever adds a part with a
+            state puts it here.
+
+    Rewards that declare signals (`rewards.function.SIGNALS`) get them, in training and evaluation.
 
     Raises:
-        ConfigError: a setting of `args` rules out a shaper, shapers disagree on the temperature of
-            the certainty, or `accuracy_reward` names no reward function.
+        ConfigError: a setting of `args` rules out a shaper or the curriculum, shapers disagree on
+            the temperature of the certainty, `accuracy_reward` names no reward function, or a
+            reward has no gate.
     """
 
     def __init__(
@@ -62,6 +83,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         on_rollout: Iterable[Callable[[Rollout], None]] = (),
         rollout_data: Sequence[str] = (),
         accuracy_reward: str | None = None,
+        curriculum: Curriculum | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -69,12 +91,15 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         self.on_rollout = list(on_rollout)
         self.rollout_data = list(rollout_data)
         self.accuracy_reward = accuracy_reward
+        self.curriculum = curriculum
         self.generation = 0
-        self.train_sampler: ResumableRepeatSampler | None = None
+        self.first_step = 0
+        self.train_sampler: ResumableRepeatSampler | PlannedRepeatSampler | None = None
         self.stateful: dict[str, Stateful] = resume.stateful_parts(
             {f"shaper {part.name}": part.function for part in self.shapers}
             | dict(zip(self.reward_func_names, self.reward_funcs, strict=True))
             | {f"listener {i}": listener for i, listener in enumerate(self.on_rollout)}
+            | ({} if curriculum is None else {"curriculum": curriculum})
         )
         self.looks = resume.looks(self)
         self.first_reward_weights = self.reward_weights.clone()
@@ -98,9 +123,21 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             )
         if problems:
             raise ConfigError("\n".join(problems))
+        if curriculum is not None:
+            bind(curriculum, self)
+            self.add_callback(CurriculumCallback(curriculum, self._comm))
+        if self.accelerator.is_main_process:
+            specs = [f.spec for f in self.reward_funcs if hasattr(f, "spec")]
+            chosen = {spec.name: spec.options for spec in specs}
+            for text in remarks(chosen, [part.name for part in self.shapers]):
+                _log.warning("%s.", text)
+        self._asked = RewardSignals(self)
+        self._generated: Generated | None = None
+        self._batch_signals: Signals | None = None
         self._recorder: SignalRecorder | None = None
         self._listener: SignalRecorder | None = None
-        if any(part.needs for part in self.shapers):
+        self._shapers_ask = any(part.needs for part in self.shapers)
+        if self._shapers_ask or self._asked.of_tokens:
             self._recorder = SignalRecorder(
                 self.model,
                 self.temperature,
@@ -109,6 +146,15 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         sampler = super()._get_train_sampler(dataset)
+        if self.curriculum is not None:
+            self.train_sampler = PlannedRepeatSampler(
+                self.curriculum.plan_for,
+                self.curriculum.prompts_per_round,
+                mini_repeat_count=sampler.mini_repeat_count,
+                batch_size=sampler.batch_size,
+                repeat_count=sampler.repeat_count,
+            )
+            return self.train_sampler
         self.train_sampler = ResumableRepeatSampler(
             data_source=sampler.data_source,
             mini_repeat_count=sampler.mini_repeat_count,
@@ -119,11 +165,33 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         )
         return self.train_sampler
 
+    def _generate(self, prompts: Any) -> Any:
+        # Listens only: rewards that ask for signals need the token ids, which they are not given.
+        output = super()._generate(prompts)
+        if self._recorder is not None and self._asked.of_tokens:
+            prompt_ids, completion_ids, tool_mask, *_, images, tool_images = output
+            pictured = images is not None or any(tool_images or ())
+            self._generated = Generated(prompt_ids, completion_ids, tool_mask, pictured)
+            answers = self._asked.locate(self._generated)
+            whole = self._shapers_ask and self.model.training
+            self._recorder.clear(answers if self._asked.of_answers_alone and not whole else None)
+        return output
+
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
     ) -> Tensor:
-        with self.phase("reward"):
-            matrix = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        batch = (inputs, prompts, completions, completion_ids_list)
+        handing: Any = nullcontext()
+        if self._recorder is not None and self._generated is not None:
+            if not self._recorder.recorded:
+                check_without_images(self._generated)
+            self._batch_signals = self._signals(self._recorder, self._generated.padded(self))
+        if self._asked.any:
+            handing = self._asked.handed_over(
+                self._generated, self._batch_signals, call_keywords(self, *batch)
+            )
+        with self.phase("reward"), handing:
+            matrix = super()._calculate_rewards(*batch)
         self._rewards = dict(zip(self.reward_func_names, matrix.unbind(dim=1), strict=True))
         if self.accuracy_reward is not None:
             scores = self._rewards[self.accuracy_reward]
@@ -151,26 +219,47 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             return self._generate_score_and_shape(inputs)
 
     def _generate_score_and_shape(self, inputs: Any) -> dict[str, Any]:
-        if not self.model.training:
-            return super()._generate_and_score_completions(inputs)
-        self.generation += 1
-        self._listener = self._recorder
+        training = self.model.training
+        if training:
+            self.generation += 1
+        self._listener = self._recorder if training or self._asked.of_tokens else None
         try:
             output = super()._generate_and_score_completions(inputs)
+            return self._shape(inputs, output) if training else output
         finally:
-            self._listener = None
+            self._listener = self._generated = self._batch_signals = None
+
+    def _shape(self, inputs: Any, output: dict[str, Any]) -> dict[str, Any]:
         batch = self._shaper_batch(output)
-        signals = None if self._recorder is None else self._signals(self._recorder, output)
+        observed = None if self.curriculum is None else self._observe(self.curriculum, inputs)
+        signals = None
+        if self._recorder is not None and self._shapers_ask:
+            signals = self._batch_signals or self._signals(self._recorder, output)
         for part in self.shapers:
             batch.advantages = part(batch, signals)
         output["advantages"] = batch.advantages
         for name, value in batch.metrics.items():
             self._metrics["train"][name].append(value)
         if self.on_rollout:
-            rollout = self._rollout(batch, signals, inputs, output)
+            rollout = self._rollout(batch, signals, inputs, output, observed)
             for listener in self.on_rollout:
                 listener(rollout)
+        if observed is not None and not all(observed.active):
+            rows = torch.tensor(observed.active).repeat_interleave(self.num_generations)
+            keep_rows(output, self._comm.local(rows), self._comm)
         return output
+
+    def _observe(self, curriculum: Curriculum, inputs: list[dict[str, Any]]) -> Observed:
+        """Tell the curriculum what this rollout's rewards say of its questions."""
+        observed = curriculum.observe(
+            self.generation,
+            gather_object([row["id"] for row in inputs]),
+            self._rewards[right_by(curriculum, self)],
+            self.num_generations,
+        )
+        for name, value in observed.metrics.items():
+            self._metrics["train"][name].append(value)
+        return observed
 
     def _shaper_batch(self, output: dict[str, Any]) -> ShaperBatch:
         advantages, mask = output["advantages"], output["completion_mask"].bool()
@@ -190,18 +279,20 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             comm=self._comm,
         )
 
-    def _signals(self, recorder: SignalRecorder, output: dict[str, Any]) -> Signals:
-        """The signals of this rollout: those that rode along, else one forward without gradient."""
-        length = output["completion_ids"].size(1)
+    def _signals(self, recorder: SignalRecorder, batch: dict[str, Any]) -> Signals:
+        """The signals of this batch: those that rode along, else one forward without gradient."""
+        length = batch["completion_ids"].size(1)
+        sizes = self.args.per_device_train_batch_size, self.args.per_device_eval_batch_size
+        size = sizes[0] if self.model.training else sizes[1]
         if not recorder.recorded:
             with torch.no_grad(), evaluating(self.model), recorder.recording(alone=True):
                 super()._get_per_token_logps_and_entropies(
                     self.model,
-                    torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1),
-                    torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1),
+                    torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+                    torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
                     length,
-                    batch_size=self.args.per_device_train_batch_size,
-                    **{key: output[key] for key in IMAGE_KEYS if key in output},
+                    batch_size=size,
+                    **{key: batch[key] for key in IMAGE_KEYS if key in batch},
                 )
         return recorder.take(length)
 
@@ -211,6 +302,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         signals: Signals | None,
         inputs: list[dict[str, Any]],
         output: dict[str, Any],
+        observed: Observed | None,
     ) -> Rollout:
         # TRL has just gathered the texts, rewards and extras of this batch for its own table.
         size = self.args.generation_batch_size
@@ -233,6 +325,8 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         )
         columns |= dict(zip(local, gathered.t().tolist(), strict=True))
         columns["length"] = [int(length) for length in columns["length"]]
+        if observed is not None:
+            columns |= observed.columns(self.num_generations)
         data = {name: gather_object([row[name] for row in inputs]) for name in self.rollout_data}
         known = output.get("old_per_token_logps", output.get("sampling_per_token_logps"))
         tokens = RolloutTokens(
@@ -244,7 +338,8 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             certainty=None if signals is None else signals.certainty,
             log_prob=known if signals is None else signals.log_prob,
         )
-        return Rollout(self.generation, self.state.global_step, columns, data, tokens)
+        step = self.first_step + self.state.global_step
+        return Rollout(self.generation, step, columns, data, tokens)
 
     def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train, from a checkpoint if one is given; see `transformers.Trainer.train`.

@@ -25,7 +25,7 @@ def from_texts(
     reading on from the prompt would see.
 
     Args:
-        tokenizer: A fast one, of the model that will score them.
+        tokenizer: Of the model that will score them.
         row: The question, with `id`, `prompt`, and where known `answer` and `level`.
         texts: The solutions, without the prompt.
         first_index: Of the first text among the question's solutions; the others count on.
@@ -35,32 +35,23 @@ def from_texts(
         One solution per text, ended by the tokenizer's end-of-sequence token if it has one.
 
     Raises:
-        ValueError: The tokenizer gives no offsets, or a text's beginning merges with the end of
-            the prompt into one token, so that no tokens are the text's own.
+        ValueError: A text's beginning merges with the end of the prompt into one token, so that it
+            has no tokens of its own there.
     """
-    if not tokenizer.is_fast:
-        raise ValueError(
-            f"{type(tokenizer).__name__} does not tell which characters a token stands for: load "
-            "the fast tokenizer of the model"
-        )
     (prompt,) = prompt_ids(tokenizer, [row["prompt"]], chat_template_kwargs)
     head = _prompt_text(tokenizer, row["prompt"], chat_template_kwargs)
+    # A template writes its own special tokens; a plain text gets those of the tokenizer.
+    plain = isinstance(row["prompt"], str)
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     solutions = []
     for index, text in enumerate(texts, start=first_index):
-        # The template writes its own special tokens; a plain text gets those of the tokenizer.
-        plain = isinstance(row["prompt"], str)
-        encoded = tokenizer(head + text, add_special_tokens=plain, return_offsets_mapping=True)
-        ids, offsets = list(encoded["input_ids"]), encoded["offset_mapping"]
-        stop = len(ids)
-        while plain and stop > len(prompt) and offsets[stop - 1][0] == offsets[stop - 1][1]:
-            stop -= 1  # what the tokenizer itself appends, such as an end of sequence
-        ids = ids[:stop]
+        ids = list(tokenizer(head + text, add_special_tokens=plain)["input_ids"])
         if ids[: len(prompt)] != prompt:
             raise ValueError(
                 f"row {row['id']!r}, solution {index}: the tokens of its prompt are not the first "
                 f"ones of prompt and solution, because {text[:10]!r} merges with the end of the "
-                "prompt: end the prompt, or begin the solution, with a line break"
+                "prompt (begin the solution with a line break), or because the tokenizer ends "
+                "every text with a token of its own (switch that off)"
             )
         solutions.append(
             Solution(

@@ -79,13 +79,11 @@ class Measure:
         about: one line.
         probability: turns a score into a number in [0, 1] that can be held against the share of
             right solutions; None where there is no such reading.
-        needs_model: whether a model is asked at all.
     """
 
     name: str
     about: str
     probability: Callable[[float], float] | None = None
-    needs_model: bool = True
 
 
 def _itself(value: float) -> float:
@@ -100,7 +98,7 @@ MEASURES: dict[str, Measure] = {
         Measure("self_certainty", "mean KL from the uniform distribution, nats"),
         Measure("verifier", "P(Yes) / (P(Yes) + P(No)), asked whether it is right", _itself),
         Measure("judge", "1 to 5 points in writing", lambda points: points / POINTS),
-        Measure("random", "a seeded random number", _itself, needs_model=False),
+        Measure("random", "a seeded random number", _itself),
     )
 }
 """The measures in the order in which they are reported."""
@@ -159,7 +157,8 @@ def judge_solutions(
     Returns:
         The solutions in the same order, with `answer` as the locator finds it, and each measure in
         `confidence` under its name; absent where it is missing: `crew` without an answer, `judge`
-        without a readable score from 1 to 5.
+        without a readable score from 1 to 5, any of a model's where solution or prompt is longer
+        than its context.
 
     Raises:
         ConfigError: an unknown measure, or a tokenizer without tokens for Yes and No.
@@ -269,13 +268,13 @@ def _verify(
     yes, no = yes_and_no(tokenizer)
     prompts = _prompts(tokenizer, solutions, problems, settings.verifier_prompt)
     ids = prompt_ids(tokenizer, prompts, settings.chat_template_kwargs)
+    able = _fitting(model, ids, 1)
     found = next_token_log_probs(
-        model, tokenizer, ids, [*yes, *no], batch_size=settings.batch_size
+        model, tokenizer, [ids[at] for at in able], [*yes, *no], batch_size=settings.batch_size
     ).double()
     # By the difference of logarithms: as a quotient, sure answers would tie at 1.
     odds = found[:, : len(yes)].logsumexp(dim=1) - found[:, len(yes) :].logsumexp(dim=1)
-    values: list[float | None] = odds.sigmoid().tolist()
-    return values
+    return _at(able, odds.sigmoid().tolist(), len(solutions))
 
 
 def _rate(
@@ -286,16 +285,30 @@ def _rate(
     settings: JudgeSettings,
 ) -> list[float | None]:
     prompts = _prompts(tokenizer, solutions, problems, settings.judge_prompt)
+    ids = prompt_ids(tokenizer, prompts, settings.chat_template_kwargs)
+    able = _fitting(model, ids, settings.max_new_tokens)
     written = sample(
         model,
         tokenizer,
-        [{"id": str(number), "prompt": prompt} for number, prompt in enumerate(prompts)],
+        [{"id": str(at), "prompt": prompts[at]} for at in able],
         greedy=True,
         max_new_tokens=settings.max_new_tokens,
         batch_size=settings.batch_size,
         chat_template_kwargs=settings.chat_template_kwargs,
     )
-    return [read_points(one.text) for one in written]
+    return _at(able, [read_points(one.text) for one in written], len(solutions))
+
+
+def _fitting(model: PreTrainedModel, ids: Sequence[Sequence[int]], room: int) -> list[int]:
+    """Which prompts leave room for so many tokens in the model's context."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
+    return [at for at, prompt in enumerate(ids) if len(prompt) + room <= limit]
+
+
+def _at(places: Sequence[int], values: Sequence[float | None], count: int) -> list[float | None]:
+    """The values at their places among `count`, None everywhere else."""
+    found = dict(zip(places, values, strict=True))
+    return [found.get(at) for at in range(count)]
 
 
 def _prompts(

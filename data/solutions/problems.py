@@ -12,6 +12,7 @@ Source of the second layout: kimsh0507/RewardMATH_official, `dataset/benchmark/R
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ Steps = Literal["newline", "numbered"]
 """How a list of steps becomes a text: a step a line, or each with its number in front."""
 
 _KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+_HALVES = re.compile("[\ud800-\udfff]")
 _VERDICTS = {"chosen": True, "rejected": False}
 
 
@@ -113,8 +115,8 @@ def _plain(record: Record, number: int, steps: Steps) -> Problem:
     name = row.get("id")
     return Problem(
         id=str(number) if name is None else str(name),
-        text=str(_needed(row, place, "problem", "question")),
-        solutions=tuple(join_steps(one, steps) for one in solutions),
+        text=_whole(str(_needed(row, place, "problem", "question"))),
+        solutions=tuple(_whole(join_steps(one, steps)) for one in solutions),
         verdicts=tuple(verdicts),
         gold=_text(row.get("gold", row.get("answer"))),
         level=_level(row.get("level")),
@@ -149,7 +151,7 @@ def _rewardmath(records: Iterable[Record], steps: Steps) -> list[Problem]:
                     f"{record.place}: solution_type={kind!r}; expected chosen or rejected"
                 )
             (solution,) = _solutions([_needed(row, record.place, "eval_solution")], record.place)
-            texts.append(join_steps(solution, steps))
+            texts.append(_whole(join_steps(solution, steps)))
             verdicts.append(_VERDICTS[kind])
         first = them[0]
         problem = str(_needed(first.values, first.place, "problem"))
@@ -162,7 +164,7 @@ def _rewardmath(records: Iterable[Record], steps: Steps) -> list[Problem]:
         found.append(
             Problem(
                 id=name,
-                text=problem,
+                text=_whole(problem),
                 solutions=tuple(texts),
                 verdicts=tuple(verdicts),
                 gold=_text(first.values.get("answer")),
@@ -181,6 +183,11 @@ def _needed(row: Mapping[str, Any], place: str, *names: str) -> Any:
         f"{place}: there is no {' or '.join(names)} (it has {', '.join(row)}). Expected `problem` "
         "and `solutions`, or the layout of RewardMATH"
     )
+
+
+def _whole(text: str) -> str:
+    """The text without halves of characters, which JSON can hold and no tokenizer reads."""
+    return _HALVES.sub("\ufffd", text)
 
 
 def _text(value: Any) -> str | None:

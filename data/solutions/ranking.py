@@ -9,12 +9,14 @@ one question go together.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from data.solutions.solution import Solution
 
 MISSING = -math.inf
 
@@ -76,6 +78,16 @@ class Bin:
     right: int
     wrong: int
     confidence: float | None = None
+
+
+def questions_of(solutions: Iterable[Solution], measure: str) -> list[Question]:
+    """The confidences of each question's verified solutions, questions as they first occur."""
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for one in solutions:
+        if one.verdict is not None:
+            right, wrong = found.setdefault(one.question_id, ([], []))
+            (right if one.verdict else wrong).append(one.confidence.get(measure, MISSING))
+    return [Question(tuple(right), tuple(wrong)) for right, wrong in found.values()]
 
 
 def strict(question: Question) -> float:

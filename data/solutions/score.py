@@ -33,6 +33,8 @@ KEYS: dict[str, tuple[str, ...]] = {
 # Elements of one chunk of logits: 2**23 float32 are 32 MiB whatever the vocabulary.
 _CHUNK_ELEMENTS = 2**23
 
+_LEAST_FILLED = 7 / 8
+
 _log = logging.getLogger(__name__)
 
 
@@ -69,7 +71,7 @@ def score(
         pattern: The regular expression of `locator="regex"`.
         aggregate: Of the answer's token probabilities: "mean", "geometric", "product" or "min".
         span: "overlap" or "strict"; see `rewards.spans.AnswerFinder`.
-        batch_size: Solutions per forward, the longest together.
+        batch_size: Most solutions per forward; those of like length share one.
         progress: Called as `progress(done, total)` after each batch, in solutions.
 
     Returns:
@@ -101,8 +103,7 @@ def score(
     done = len(jobs) - len(order)
     with _evaluating(model), torch.no_grad():
         forward = _Forward(model, [name for name in _OF_TOKENS if name in measures])
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
+        for batch in _batches(order, [len(job.ids) for job in jobs], batch_size):
             results = forward([jobs[at] for at in batch])
             for at, tokens in zip(batch, results, strict=True):
                 found[at] = _measure(jobs[at], tokens, measures, aggregate, forward.vocab_size)
@@ -150,6 +151,18 @@ def _job(solution: Solution, answer: AnswerTokens | None, measures: Sequence[str
     )
 
 
+def _batches(order: Sequence[int], lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Cut `order`, the longest first, into batches in which no row is more than 1/8 padding."""
+    batch: list[int] = []
+    for at in order:
+        if batch and (len(batch) == size or lengths[at] < _LEAST_FILLED * lengths[batch[0]]):
+            yield batch
+            batch = []
+        batch.append(at)
+    if batch:
+        yield batch
+
+
 def _measure(
     job: _Job,
     tokens: dict[str, Tensor],
@@ -187,7 +200,8 @@ def _certainty(every: Tensor) -> Tensor:
 
 
 def _entropy(every: Tensor) -> Tensor:
-    return torch.special.entr(every.exp()).sum(dim=-1)
+    entropy: Tensor = torch.special.entr(every.exp()).sum(dim=-1)
+    return entropy
 
 
 # (N, V) log-probs to what a measure reads of each token, (N,).
@@ -228,7 +242,7 @@ class _Forward:
         rows = [row for row, job in enumerate(jobs) for _ in job.positions]
         before = [place - 1 for job in jobs for place in job.positions]
         labels = torch.tensor([job.ids[place] for job in jobs for place in job.positions])
-        values = self._reduce(hidden[rows, before], labels.to(hidden.device)).cpu()
+        values = self._reduce(hidden[rows, before], labels).cpu()
         found = torch.split(values, [len(job.positions) for job in jobs], dim=1)
         return [dict(zip(self._names, rows, strict=True)) for rows in found]
 
@@ -252,7 +266,7 @@ class _Forward:
 
     def _check(self, logits: Tensor, ours: Tensor) -> None:
         near = 1e-3 if logits.dtype in (torch.float32, torch.float64) else 0.1
-        if not torch.allclose(logits.to(ours.dtype), ours, rtol=near, atol=near, equal_nan=True):
+        if not torch.allclose(logits.to(ours), ours, rtol=near, atol=near, equal_nan=True):
             raise ValueError(
                 f"{type(self._model).__name__} turns hidden states into logits by more than an "
                 "output matrix, a scale and a soft cap, so its confidence cannot be computed here"
@@ -276,7 +290,7 @@ class _Forward:
         for h, y in zip(torch.split(hidden, rows), torch.split(labels, rows), strict=True):
             # Not chosen - logsumexp: that loses the digits that tell two sure answers apart.
             every = self._logits(h).log_softmax(dim=-1)
-            values = [every.gather(-1, y[:, None]).squeeze(-1)]
+            values = [every.gather(-1, y[:, None].to(every.device)).squeeze(-1)]
             chunks.append(torch.stack(values + [_OF_TOKENS[n](every) for n in self._names[1:]]))
         return torch.cat(chunks, dim=1)
 

@@ -58,12 +58,12 @@ class Ballot:
         """Each solution's confidence by a measure, at least 0; None where it has none.
 
         Raises:
-            ValueError: one is negative or not finite: it would vote against its own answer.
+            ConfigError: one is negative or not finite: it would vote against its own answer.
         """
         found = [confidence_of(one, measure or "") for one in self.solutions]
         wrong = [value for value in found if value is not None and not 0 <= value < math.inf]
         if wrong:
-            raise ValueError(
+            raise ConfigError(
                 f"{measure}={wrong[0]} of question {self.solutions[0].question_id!r}: expected a "
                 "confidence of 0 or more to vote with"
             )
@@ -192,8 +192,8 @@ def vote(
         A vote for each question, in the order in which questions first occur.
 
     Raises:
-        ConfigError: an unknown method, or no solution with an answer has the confidence.
-        ValueError: a confidence is negative.
+        ConfigError: an unknown method, no solution with an answer has the confidence, or one is
+            negative.
     """
     asked = Electorate(solutions, equality)
     return asked.vote(method, measure=measure, scale=scale)
@@ -313,7 +313,7 @@ class _Question:
     def of(cls, solutions: Sequence[Solution], equality: Equality) -> _Question:
         ordered = sorted(solutions, key=lambda one: one.index)
         classes = answer_classes([one.answer for one in ordered], equality)
-        verdicts = [_verdict(one, equality) for one in ordered]
+        verdicts = verdicts_of(ordered, equality)
         return cls(tuple(ordered), tuple(classes), tuple(verdicts))
 
     def subsets(self, n: int, most: int, seed: int) -> list[Sequence[int]]:
@@ -372,11 +372,17 @@ class _Question:
         )
 
 
-def _verdict(solution: Solution, equality: Equality) -> bool | None:
-    """Its own verdict, else what the gold answer says, else None."""
-    if solution.verdict is not None or solution.gold is None:
-        return solution.verdict
-    return solution.answer is not None and same_answer(solution.gold, solution.answer, equality)
+def verdicts_of(solutions: Sequence[Solution], equality: Equality = "math") -> list[bool | None]:
+    """The verdicts on one question's solutions; the gold answer decides only if there is none.
+
+    Where others have a verdict, one without could not be verified, and stays so.
+    """
+    if any(one.verdict is not None or one.gold is None for one in solutions):
+        return [one.verdict for one in solutions]
+    return [
+        one.answer is not None and same_answer(str(one.gold), one.answer, equality)
+        for one in solutions
+    ]
 
 
 def _minmax(values: Sequence[float | None]) -> list[float | None]:

@@ -1,5 +1,6 @@
 """CRew: how sure a model is of an answer, from the log-probs of the answer's tokens."""
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -47,3 +48,26 @@ def crew_score(log_probs: Tensor, span_mask: Tensor, aggregate: str = "mean") ->
     else:
         score = masked_min(wide, span_mask).exp()
     return score.masked_fill(~span_mask.any(dim=-1), float("nan"))
+
+
+def crew_scores(
+    log_probs: Sequence[Sequence[float] | None], aggregate: str = "mean"
+) -> list[float | None]:
+    """`crew_score` of B answers of different lengths, as numbers.
+
+    Args:
+        log_probs: of each answer's tokens, as there; None or empty where the answer is missing.
+        aggregate: as there.
+
+    Returns:
+        B confidences, None where the answer is missing.
+    """
+    answers = [row or [] for row in log_probs]
+    width = max(map(len, answers), default=0)
+    values = torch.zeros(len(answers), width, dtype=torch.float64)
+    mask = torch.zeros(len(answers), width, dtype=torch.bool)
+    for at, row in enumerate(answers):
+        values[at, : len(row)] = torch.tensor(row, dtype=torch.float64)
+        mask[at, : len(row)] = True
+    scores = crew_score(values, mask, aggregate).tolist()
+    return [score if row else None for score, row in zip(scores, answers, strict=True)]

@@ -7,7 +7,7 @@ before weights are loaded.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
-from rlconf.settings.check import check_columns, options_under_guard, reward_needs
+from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_columns
+from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
 from rlconf.settings.trl_fields import config_class, method_of
@@ -27,13 +28,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from trl import GRPOConfig
 
+    from data.solutions import Solution
     from data.tasks import Row, Task
+    from trainers.curriculum import Curriculum
     from trainers.shapers import Shaper
 
 __all__ = [
     "Parts",
     "build",
     "build_arguments",
+    "build_curriculum",
     "build_grpo_config",
     "build_model",
     "build_peft",
@@ -41,6 +45,8 @@ __all__ = [
     "build_task",
     "build_tokenizer",
     "check_enough",
+    "check_held_out",
+    "check_same_tokens",
     "dataset",
     "dev_rows",
     "prompt_lengths",
@@ -67,6 +73,7 @@ class Parts:
         dev: TRL's evaluation set, or None when TRL does not evaluate.
         shapers: in the order in which they are applied.
         peft_config: of the adapter, or None.
+        curriculum: not bound to the rows yet, or None.
         notes: what the user should know of the rows, a sentence each.
     """
 
@@ -80,12 +87,15 @@ class Parts:
     dev: Dataset | None = None
     shapers: list[Shaper] = field(default_factory=list)
     peft_config: LoraConfig | None = None
+    curriculum: Curriculum | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
     def recorded_columns(self) -> list[str]:
-        """Columns of the data set kept with the rollouts: what their rewards need, and the id."""
-        needed = dict.fromkeys(name for one in self.rewards for name in reward_needs(one.__name__))
+        """Columns of the data set kept with the rollouts: what their rewards read, and the id."""
+        needed = dict.fromkeys(
+            name for one in self.rewards for name in reward_columns(one.__name__)
+        )
         return [name for name in (*needed, "id") if name in self.train.column_names]
 
     @property
@@ -102,6 +112,7 @@ class Parts:
             "eval_dataset": self.dev,
             "peft_config": self.peft_config,
             "shapers": self.shapers,
+            "curriculum": self.curriculum,
             "rollout_data": self.recorded_columns,
             "accuracy_reward": accuracy if accuracy in names else None,
         }
@@ -121,7 +132,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
     task = build_task(config)
     weights = reward_weights(config, task)
     raise_all(check_columns(weights, list(task.train[0]), task.name))
-    rewards = overlapped([build_reward(config, name) for name in weights])
+    rewards = overlapped([_build_trained(config, name, task) for name in weights])
     arguments = build_grpo_config(config, task, list(weights.values()), output_dir)
     dev = dev_rows(task, arguments)
     model, tokenizer = build_model(config, task)
@@ -139,6 +150,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
         dev=None if dev is None else dataset(dev),
         shapers=_build_shapers(config),
         peft_config=None if config.peft is None else build_peft(config.peft),
+        curriculum=build_curriculum(config),
         notes=[*task.notes, *dropped],
     )
 
@@ -152,10 +164,26 @@ def build_task(config: Config) -> Task:
 
 
 def reward_weights(config: Config, task: Task) -> dict[str, float]:
-    """Weight by reward, in order; the task's own rewards, each with weight 1, if none is chosen."""
+    """Weight by reward, in order; the task's own rewards, each with weight 1, if none is chosen.
+
+    A reward that only says what is right for another one, and is not chosen, has weight 0.
+    """
     if not config.reward:
         return dict.fromkeys(task.rewards, 1.0)
-    return {name: float(options.get("weight", 1.0)) for name, options in config.reward.items()}
+    weights = {name: float(options.get("weight", 1.0)) for name, options in config.reward.items()}
+    for name, options in config.reward.items():
+        if needs_gate(name):
+            weights.setdefault(options.get("gate") or task.rewards[0], 0.0)
+    return weights
+
+
+def _build_trained(config: Config, name: str, task: Task) -> RewardFunction:
+    """A reward of a training run: its gate, if it needs one and none is named, is the task's."""
+    function = build_reward(config, name)
+    if needs_gate(name) and config.reward[name].get("gate") is None:
+        bound: RewardFunction = function.bind(gate=task.rewards[0])  # type: ignore[attr-defined]
+        return bound
+    return function
 
 
 def build_reward(config: Config, name: str) -> RewardFunction:
@@ -218,6 +246,22 @@ def _build_shapers(config: Config) -> list[Shaper]:
     from trainers.shapers import make_shaper
 
     return [make_shaper(name, **options) for name, options in config.shaper.items()]
+
+
+def build_curriculum(config: Config) -> Curriculum | None:
+    """The curriculum with the pass rates that its section names.
+
+    Raises:
+        ConfigError: the file holds no pass rates.
+    """
+    if config.curriculum is None:
+        return None
+    from data.difficulty import read_difficulty
+    from trainers.curriculum import Curriculum
+
+    path = config.curriculum.get("path")
+    rates = None if path is None else read_difficulty(path)
+    return Curriculum(curriculum_settings(config.curriculum), rates)
 
 
 def dataset(rows: list[dict[str, Any]]) -> Dataset:
@@ -297,3 +341,52 @@ def check_enough(rows: Sequence[Row], prompts: int, notes: Sequence[str] = ()) -
             f"{prompts} prompts: use more rows (task.train_size, for tasks that have it), or lower "
             "trainer.per_device_train_batch_size"
         )
+
+
+def check_held_out(source: str, asked: Iterable[str], task: Task) -> None:
+    """Refuse to learn the answers of the questions that the evaluation will ask.
+
+    Args:
+        source: the setting that names the file.
+        asked: ids of its questions.
+        task: whose dev, test and out-of-domain splits are held out.
+
+    Raises:
+        ConfigError: some of them are in these splits.
+    """
+    ids = set(asked)
+    for split in ("test", "dev", "ood"):
+        shared = ids & {str(row["id"]) for row in getattr(task, split)}
+        if shared:
+            raise ConfigError(
+                f"{source} holds {len(shared)} questions of the task's {split} "
+                f"split, such as {min(shared)!r}, so the evaluation would measure memory: sample "
+                "the train split (sampling.split=train), with the same task settings and seed"
+            )
+
+
+def check_same_tokens(
+    source: str,
+    solutions: Sequence[Solution],
+    tokenizer: PreTrainedTokenizerBase,
+    otherwise: str = "",
+) -> None:
+    """Refuse tokens that mean other text to this model; a hundred solutions tell.
+
+    Args:
+        source: the setting that names the file.
+        solutions: sampled ones.
+        tokenizer: of the model to be trained.
+        otherwise: what else can be done about it, a clause.
+
+    Raises:
+        ConfigError: naming the first such solution.
+    """
+    for one in solutions[:100]:
+        text = tokenizer.decode(one.completion_ids, skip_special_tokens=True)
+        if text != one.text:
+            raise ConfigError(
+                f"{source} was sampled with another tokenizer: the tokens of "
+                f"{one.text[:40]!r} read {text[:40]!r} here. Sample again with this model, or "
+                f"train the one that was sampled{otherwise}"
+            )

@@ -10,18 +10,20 @@ if TYPE_CHECKING:
     from rlconf.settings.schema import Config
 
 __all__ = [
+    "TARGETS",
     "add_cfg",
     "add_json",
     "add_overrides",
-    "compose_for",
+    "compose_to_sample",
     "json_file",
+    "names_override",
     "print_config",
     "say",
 ]
 
 
-ONLY_TRAINING = ("tracking", "demonstrations", "sampling", "trainer.use_vllm")
-"""Settings of a run that nothing done with its model afterwards looks at."""
+TARGETS = "a run folder, a checkpoint in one, a model folder, a GGUF file or a hub id"
+"""What `evaluate`, `compare` and `export` may be asked about."""
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -53,35 +55,23 @@ def json_file(options: argparse.Namespace) -> Path | None:
     return None if options.json is None else ready_for(Path(options.json).expanduser())
 
 
-def compose_for(target: str, overrides: list[str]) -> Config:
-    """The configuration for something done with a run or a model.
-
-    Args:
-        target: a run folder or a checkpoint in one, with the run's recorded configuration as the
-            base; or a model folder, a GGUF file or a hub id.
-        overrides: laid over it.
+def compose_to_sample(overrides: list[str]) -> Config:
+    """The configuration for drawing solutions, which a curriculum's file of pass rates follows.
 
     Raises:
-        ConfigError: listing everything that is wrong.
+        ConfigError: listing everything that is wrong, but for that file's not being there yet.
     """
-    from rlconf.evaluation.targets import run_of
-    from rlconf.settings.compose import compose, examine
+    from rlconf.settings.compose import examine
     from rlconf.settings.problems import raise_all
 
-    if (run := run_of(target)) is not None:
-        config, problems = examine(overrides, base=run.config)
-        # What the run was trained with need not be there any more; what is typed now must be right.
-        for part in ONLY_TRAINING:
-            if not any(text.lstrip("+~").startswith(part) for text in overrides):
-                problems = [one for one in problems if not _all_in(part, one.keys)]
-        raise_all(problems)
-        return config
-    quoted = target.replace("'", r"\'")
-    return compose([f"model.path='{quoted}'", *overrides])
+    config, problems = examine(overrides)
+    raise_all([problem for problem in problems if problem.keys != ("curriculum.path",)])
+    return config
 
 
-def _all_in(part: str, keys: tuple[str, ...]) -> bool:
-    return bool(keys) and all(key == part or key.startswith(f"{part}.") for key in keys)
+def names_override(key: str, names: str | None) -> list[str]:
+    """The override that `--option NAME,NAME` stands for; none without one."""
+    return [] if names is None else [f"{key}=[{names}]"]
 
 
 def print_config(overrides: list[str]) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from rlconf.commands.arguments import add_json, add_overrides, json_file
-from rlconf.commands.evaluate import TARGETS
+from rlconf.commands.arguments import TARGETS, add_json, add_overrides, json_file
 
 ABOUT = "compare two models on the same questions, with a paired interval of the difference"
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from rlconf.commands.arguments import add_json, add_overrides, compose_for, json_file
+from rlconf.commands.arguments import TARGETS, add_json, add_overrides, json_file
 
 ABOUT = "measure the accuracy of a run, a checkpoint or a model, on its own or another task"
-TARGETS = "a run folder, a checkpoint in one, a model folder, a GGUF file or a hub id"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate and print the table."""
-    config = compose_for(options.target, options.overrides)
     from rlconf.evaluation.evaluate import evaluate_command
+    from rlconf.evaluation.targets import compose_for
 
+    config = compose_for(options.target, options.overrides)
     return evaluate_command(config, options.target, name=options.name, json_file=json_file(options))

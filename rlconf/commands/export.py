@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rlconf.commands.evaluate import TARGETS
+from rlconf.commands.arguments import TARGETS
 
 ABOUT = "save a trained model as a plain folder for transformers, adapters merged, with a card"
 

@@ -18,11 +18,10 @@ from data.solutions import differences, shared
 from data.solutions.paired import RESAMPLES
 from rewards.errors import ConfigError
 from rlconf.building.parts import build_task
-from rlconf.commands.arguments import compose_for
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.evaluation import evaluate
 from rlconf.evaluation.evaluations import outcomes_of, provenance, read_file
-from rlconf.evaluation.targets import run_of
+from rlconf.evaluation.targets import compose_for, run_of
 from rlconf.files import write_json
 from rlconf.runs import launch
 from rlconf.runs.launch import World

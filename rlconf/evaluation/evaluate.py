@@ -18,13 +18,12 @@ from data.solutions import Solution, outcomes, sample, summary, verify
 from rewards.errors import ConfigError
 from rlconf.building.parts import build_model, build_reward, build_task
 from rlconf.console import Reporter, quiet_libraries
-from rlconf.evaluation.evaluations import check_name, per_question, provenance
+from rlconf.evaluation.evaluations import add_evaluation, check_name, per_question, provenance
 from rlconf.evaluation.targets import run_of, weights_of
 from rlconf.files import write_json
 from rlconf.runs import launch
 from rlconf.runs.folder import RunFolder, choose
 from rlconf.runs.launch import World
-from rlconf.runs.session import add_evaluation
 from rlconf.settings import compose
 from rlconf.settings.schema import Config, EvaluateSection
 

@@ -15,17 +15,21 @@ from typing import Any
 
 from data.solutions import Outcome
 from rewards.errors import ConfigError
+from rlconf.files import write_json, write_text
 from rlconf.redact import redact, redact_text
 from rlconf.runs import manifest
+from rlconf.runs.folder import RunFolder
 from rlconf.settings.schema import Config, to_dict
 
 __all__ = [
     "OF_TRAINING",
+    "add_evaluation",
     "check_name",
     "figures",
     "outcomes_of",
     "per_question",
     "provenance",
+    "read_evaluation",
     "read_file",
     "ready_for",
 ]
@@ -137,3 +141,18 @@ def read_file(path: Path) -> dict[str, Any]:
             "`rlconf evaluate --json FILE` wrote, or one of a run's folder `evaluations/`."
         )
     return result
+
+
+def read_evaluation(folder: RunFolder) -> dict[str, Any]:
+    """The evaluations of a run so far, by name (before, after); empty if there is none."""
+    if not folder.evaluation.exists():
+        return {}
+    found: dict[str, Any] = json.loads(folder.evaluation.read_text(encoding="utf-8"))
+    return found
+
+
+def add_evaluation(folder: RunFolder, name: str, result: dict[str, Any]) -> None:
+    """Add an evaluation to those of the run; every question's outcome goes into its own file."""
+    write_json(folder.evaluations / f"{name}.json", {"name": name, **result})
+    content = {**read_evaluation(folder), name: figures(result)}
+    write_text(folder.evaluation, json.dumps(content, indent=1) + "\n")

@@ -7,8 +7,14 @@ from pathlib import Path
 from rewards.errors import CheckpointError
 from rlconf.runs import checkpoint
 from rlconf.runs.folder import RunFolder
+from rlconf.settings.compose import compose, examine
+from rlconf.settings.problems import raise_all
+from rlconf.settings.schema import Config
 
-__all__ = ["holds_model", "run_of", "weights_of"]
+__all__ = ["compose_for", "holds_model", "run_of", "weights_of"]
+
+ONLY_TRAINING = ("tracking", "demonstrations", "sampling", "curriculum", "trainer.use_vllm")
+"""Settings of a run that nothing done with its model afterwards looks at."""
 
 
 def run_of(target: str | Path) -> RunFolder | None:
@@ -56,3 +62,30 @@ def weights_of(target: str | Path) -> str:
 def holds_model(folder: Path) -> bool:
     """Whether the folder holds a model or an adapter."""
     return any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+
+
+def compose_for(target: str, overrides: list[str]) -> Config:
+    """The configuration for something done with a run or a model.
+
+    Args:
+        target: a run folder or a checkpoint in one, with the run's recorded configuration as the
+            base; or a model folder, a GGUF file or a hub id.
+        overrides: laid over it.
+
+    Raises:
+        ConfigError: listing everything that is wrong.
+    """
+    if (run := run_of(target)) is not None:
+        config, problems = examine(overrides, base=run.config)
+        # What the run was trained with need not be there any more; what is typed now must be right.
+        for part in ONLY_TRAINING:
+            if not any(text.lstrip("+~").startswith(part) for text in overrides):
+                problems = [one for one in problems if not _all_in(part, one.keys)]
+        raise_all(problems)
+        return config
+    quoted = target.replace("'", r"\'")
+    return compose([f"model.path='{quoted}'", *overrides])
+
+
+def _all_in(part: str, keys: tuple[str, ...]) -> bool:
+    return bool(keys) and all(key == part or key.startswith(f"{part}.") for key in keys)

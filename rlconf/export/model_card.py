@@ -23,6 +23,7 @@ __all__ = ["card"]
 METHODS = {
     "ucas": "UCAS, uncertainty-aware advantage shaping (arXiv:2510.10649)",
     "grpo": "GRPO (arXiv:2402.03300)",
+    "dpo": "DPO (arXiv:2305.18290) on pairs of sampled solutions",
 }
 """Names as people know them; any other part is called what the configuration calls it."""
 

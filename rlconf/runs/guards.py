@@ -7,13 +7,13 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rlconf.runs import launch, manifest
 from rlconf.console import Reporter
+from rlconf.runs import launch, manifest
 from rlconf.runs.folder import RunFolder
 from rlconf.runs.launch import World
-from rlconf.settings.schema import Config
 from rlconf.runs.session import Session
 from rlconf.runs.watchdog import PHASES, Watchdog
+from rlconf.settings.schema import Config
 from trainers.finite import FiniteGuard
 
 __all__ = ["Beat", "finite_guard", "watch"]

@@ -1,9 +1,4 @@
-"""The processes of a run: start their group, check that they are those asked for, agree on things.
-
-Launchers fall back in silence. ``accelerate launch --cpu --num_processes 2`` runs one process;
-DeepSpeed and FSDP settings together with ``use_cpu`` run as plain data parallelism. So the group
-that came up is compared with the one that was asked for, before any weight loads.
-"""
+"""The processes of a run: start their group, and agree on things."""
 
 from __future__ import annotations
 
@@ -12,12 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from rewards.errors import RlconfError, TopologyError
+from rewards.errors import RlconfError
 
 T = TypeVar("T")
-
-# How the sharding values of `launch.distribution` show in accelerate's `DistributedType`.
-SHARDING = {"deepspeed": "DEEPSPEED", "fsdp": "FSDP"}
 
 
 @dataclass(frozen=True)
@@ -65,49 +57,6 @@ def kind(distributed_type: str, environ: Mapping[str, str]) -> str:
     """Accelerate's distribution, with FSDP named: the bare process group shows it as MULTI_GPU."""
     wants_fsdp = environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
     return "FSDP" if wants_fsdp and distributed_type == "MULTI_GPU" else distributed_type
-
-
-def check_topology(
-    world: World,
-    *,
-    processes: int | None,
-    distribution: str | None,
-    environ: Mapping[str, str] | None = None,
-) -> None:
-    """Compare the process group with what was asked for.
-
-    Args:
-        world: the group that came up.
-        processes: number of processes asked for; None asks for what the launcher announced.
-        distribution: "none" (one process), "ddp", "deepspeed", "fsdp"; None: whatever was launched.
-        environ: environment variables, `os.environ` by default.
-
-    Raises:
-        TopologyError: they differ, with what was seen, what was expected and what to type.
-    """
-    environ = os.environ if environ is None else environ
-    announced = int(environ.get("WORLD_SIZE", 1))
-    expected = 1 if distribution == "none" else processes or announced
-    if world.size != expected:
-        raise TopologyError(
-            f"{world.size} process(es) came up, {expected} were asked for. "
-            "`accelerate launch --cpu --num_processes N` starts one only; on CPU use "
-            f"torchrun --nproc_per_node {expected} scripts/train.py, on GPUs "
-            f"accelerate launch --num_processes {expected} scripts/train.py; "
-            "or set launch.processes and launch.distribution to what you mean."
-        )
-    wanted = SHARDING.get(distribution or "")
-    if wanted and world.kind != wanted:
-        raise TopologyError(
-            f"the distribution that came up is {world.kind}, {wanted} was asked for. Start with "
-            f"accelerate launch and its --use_{distribution} settings, and without use_cpu: "
-            "on the CPU both are ignored."
-        )
-    if not wanted and distribution and world.kind in SHARDING.values():
-        raise TopologyError(
-            f"the distribution that came up is {world.kind}, but launch asks for {distribution}. "
-            f"Set launch.distribution={world.kind.lower()}, or start without it."
-        )
 
 
 def on_first(world: World, decide: Callable[[], T]) -> T:

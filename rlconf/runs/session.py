@@ -6,7 +6,6 @@ writes the configuration and the manifest; the others get its decisions.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,14 +14,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from rewards.errors import CheckpointError, ConfigError
-from rlconf.evaluation import evaluations
 from rlconf.records import record
+from rlconf.redact import redact
 from rlconf.runs import checkpoint, continuity, launch, manifest
-from rlconf.settings import compose
-from rlconf.files import write_json, write_text
 from rlconf.runs.folder import Choice, RunFolder, choose, claim, point_latest
 from rlconf.runs.launch import World
-from rlconf.redact import redact
+from rlconf.settings import compose
 from rlconf.settings.schema import Config, to_dict
 
 
@@ -181,7 +178,7 @@ def _cut_back(choice: Choice, step: int, generation: int) -> None:
     if choice.resumed:
         record.cut_back_rollouts(folder.rollouts, generation)
         record.cut_back_rollouts(folder.tokens, generation)
-        checkpoint.discard_after(folder.checkpoints, step)
+        checkpoint.discard_after(folder.checkpoints, choice.checkpoint)
 
 
 def describe_device(world: World) -> str:
@@ -192,18 +189,3 @@ def describe_device(world: World) -> str:
     if device.type == "cuda":
         return f"{device} {torch.cuda.get_device_name(device)}"
     return f"{device}, threads: {torch.get_num_threads()}"
-
-
-def read_evaluation(folder: RunFolder) -> dict[str, Any]:
-    """The evaluations of a run so far, by name (before, after); empty if there is none."""
-    if not folder.evaluation.exists():
-        return {}
-    found: dict[str, Any] = json.loads(folder.evaluation.read_text(encoding="utf-8"))
-    return found
-
-
-def add_evaluation(folder: RunFolder, name: str, result: dict[str, Any]) -> None:
-    """Add an evaluation to those of the run; every question's outcome goes into its own file."""
-    write_json(folder.evaluations / f"{name}.json", {"name": name, **result})
-    content = {**read_evaluation(folder), name: evaluations.figures(result)}
-    write_text(folder.evaluation, json.dumps(content, indent=1) + "\n")

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rewards.errors import TopologyError
 from rlconf.runs import launch
-from rlconf.runs.launch import SHARDING, World
+from rlconf.runs.launch import World
 from rlconf.settings.schema import Config
 
 __all__ = [
@@ -29,9 +30,13 @@ __all__ = [
     "differences",
     "found",
     "launcher_processes",
+    "started",
 ]
 
 _MODULE = "accelerate.commands.launch"
+
+# How the sharding values of `launch.distribution` show in accelerate's `DistributedType`.
+SHARDING = {"deepspeed": "DEEPSPEED", "fsdp": "FSDP"}
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,8 @@ class Found:
         device: such as ``cuda:0``.
         processes: number of ranks that it knows of.
         kind: Accelerate's name: NO, MULTI_CPU, MULTI_GPU, DEEPSPEED, FSDP.
-        zero_stage: of DeepSpeed, else None.
-        fsdp_version: of FSDP, else None.
+        zero_stage: of DeepSpeed; None where it is none or not known yet.
+        fsdp_version: of FSDP; None where it is none or not known yet.
     """
 
     host: str
@@ -142,10 +147,13 @@ def parent_command() -> list[str]:
     return raw.decode(errors="replace").rstrip("\0").split("\0")
 
 
+def started(world: World) -> Found:
+    """What this rank runs on, as far as it is known before the trainer is built."""
+    return Found(platform.node(), world.device, world.size, world.kind)
+
+
 def found(trainer: Any) -> Found:
     """What this rank runs on, once the trainer is built."""
-    import platform
-
     state = trainer.accelerator.state
     kind = state.distributed_type.value
     plugin = state.deepspeed_plugin if kind == "DEEPSPEED" else None
@@ -191,12 +199,16 @@ def differences(asked: Asked, found: Sequence[Found]) -> list[str]:
             f"{asked.by} and {first.kind} runs: set launch.distribution={first.kind.lower()}, or "
             "start without it"
         )
-    if first.kind == "DEEPSPEED" and asked.zero_stage not in (None, first.zero_stage):
+    if asked.kind == "NO" and len(found) > 1:
+        problems.append(
+            f"{asked.by} asks for one process and {len(found)} run: leave it out, or start one"
+        )
+    if first.zero_stage is not None and asked.zero_stage not in (None, first.zero_stage):
         problems.append(
             f"ZeRO stage {asked.zero_stage} was asked for and stage {first.zero_stage} runs: a "
             "DeepSpeed file comes before ACCELERATE_DEEPSPEED_ZERO_STAGE; set the same in both"
         )
-    if first.kind == "FSDP" and asked.fsdp_version not in (None, first.fsdp_version):
+    if first.fsdp_version is not None and asked.fsdp_version not in (None, first.fsdp_version):
         problems.append(
             f"FSDP version {asked.fsdp_version} was asked for and version {first.fsdp_version} "
             "runs: set FSDP_VERSION, or --fsdp_version of accelerate launch"
@@ -228,18 +240,15 @@ def _device_differences(asked: Asked, found: Sequence[Found]) -> list[str]:
 
 
 def check_started(config: Config, world: World) -> None:
-    """Compare the process group, before weights load, with what can be known by then.
+    """Compare before any weight loads; every rank must call this, and all hear the same.
 
     Raises:
-        TopologyError: it is another than was asked for.
+        TopologyError: listing every difference that shows by then.
     """
     wanted = asked(config)
-    by_launcher = wanted.kind is not None and wanted.by.startswith("ACCELERATE_USE_")
-    launch.check_topology(
-        world,
-        processes=wanted.processes,
-        distribution=str(wanted.kind).lower() if by_launcher else config.launch.distribution,
-    )
+    if wanted.by.startswith("trainer."):  # takes effect when the trainer is built
+        wanted = replace(wanted, kind=None, by="", zero_stage=None, fsdp_version=None)
+    _refuse(differences(wanted, launch.gather_objects(world, [started(world)])))
 
 
 def check_running(config: Config, trainer: Any, world: World) -> None:
@@ -255,6 +264,10 @@ def check_running(config: Config, trainer: Any, world: World) -> None:
             "guard.nan=skip and DeepSpeed runs, which applies gradients before they can be looked "
             "at: set guard.nan=stop"
         )
+    _refuse(problems)
+
+
+def _refuse(problems: list[str]) -> None:
     if problems:
         raise TopologyError("\n".join(["what runs is not what was asked for:", *problems]))
 

@@ -17,8 +17,10 @@ from rewards.registry import did_you_mean
 from rlconf.redact import secret_paths
 from rlconf.runs.watchdog import PHASES
 from rlconf.settings import arithmetic, foreign
+from rlconf.settings.check_curriculum import check_curriculum, check_stages
+from rlconf.settings.check_judging import check_judging
 from rlconf.settings.check_model import check_model, check_peft
-from rlconf.settings.check_solutions import check_method, check_sampling
+from rlconf.settings.check_solutions import check_method, check_pairs, check_sampling
 from rlconf.settings.fields import read_fields, read_settings
 from rlconf.settings.problems import Problem
 from rlconf.settings.problems import is_installed as _installed
@@ -30,10 +32,13 @@ __all__ = [
     "check_columns",
     "check_rewards",
     "is_isolated",
+    "needs_gate",
     "options_under_guard",
     "ranks",
+    "reward_columns",
     "reward_needs",
     "shaper_names",
+    "signals_asked",
 ]
 
 
@@ -44,11 +49,19 @@ def check(config: Config) -> list[Problem]:
     """
     problems = [*_check_task(config), *check_rewards(config), *_check_shapers(config)]
     problems += [*check_method(config), *check_model(config), *check_peft(config)]
-    problems += [*_check_sections(config), *check_sampling(config)]
+    problems += [
+        *_check_sections(config),
+        *check_sampling(config),
+        *check_pairs(config),
+        *check_judging(config),
+    ]
     good, found = read_trainer(config.trainer)
     problems += found
     wrong = {key for problem in problems for key in problem.keys}
     problems += [p for p in _check_trainer(config, good) if not wrong.intersection(p.keys)]
+    if not any(key.startswith("trainer.") for key in wrong):
+        problems += check_curriculum(config)
+        problems += check_stages(config, problems, check)
     return problems
 
 
@@ -71,6 +84,29 @@ def reward_needs(name: str) -> tuple[str, ...]:
     import rewards
 
     return foreign.needs(name) if name in foreign.OPTIONS else rewards.spec(name).needs
+
+
+def reward_columns(name: str) -> tuple[str, ...]:
+    """All columns that a registered reward reads, those that it can do without included."""
+    import rewards
+
+    optional = () if name in foreign.OPTIONS else rewards.spec(name).reads
+    return (*reward_needs(name), *optional)
+
+
+def signals_asked(name: str) -> tuple[str, ...]:
+    """The signals that a reward declares; none for TRL's, and for a name that is not registered."""
+    import rewards
+
+    known = name not in foreign.OPTIONS and name in rewards.names()
+    return rewards.spec(name).signals if known else ()
+
+
+def needs_gate(name: str) -> bool:
+    """Whether a reward has the option to name another one that says what is right, and needs it."""
+    import rewards
+
+    return "correctness" in signals_asked(name) and "gate" in rewards.spec(name).options
 
 
 def options_under_guard(config: Config, name: str) -> dict[str, Any]:
@@ -145,9 +181,26 @@ def check_rewards(config: Config) -> Iterator[Problem]:
                 rewards.get(name, **(rest if guard else options_under_guard(config, name)))
             except RlconfError as error:
                 yield Problem(f"{path}: {error}", (path,))
+        yield from _check_gate(name, options.get("gate"))
     if config.reward and all(one.get("weight", 1.0) == 0 for one in config.reward.values()):
         names = ", ".join(f"reward.{name}.weight" for name in config.reward)
         yield Problem(f"every reward has weight 0, so nothing is learnt: set {names}", ("reward",))
+
+
+def _check_gate(name: str, gate: str | None) -> list[Problem]:
+    """The reward that another one asks what is right."""
+    import rewards
+
+    if gate is None or not needs_gate(name):
+        return []
+    path = f"reward.{name}.gate"
+    known = sorted(
+        {*rewards.names(), *foreign.OPTIONS} - {n for n in rewards.names() if needs_gate(n)}
+    )
+    if gate in known:
+        return []
+    text = f"{path}={gate}: expected a reward that says what is right. {did_you_mean(gate, known)}"
+    return [Problem(text, (path,))]
 
 
 def _check_guard(config: Config) -> list[Problem]:

@@ -1,10 +1,10 @@
 """What a configuration is: typed sections, one attribute per setting.
 
 `rlconf.settings.compose.compose` reads Hydra's tree and the command line and returns a `Config`;
-everything downstream (build, run, evaluate) reads it by attribute. Four sections hold plain
+everything downstream (build, run, evaluate) reads it by attribute. Five sections hold plain
 dictionaries, because their keys belong to somebody else: `trainer` (TRL's `GRPOConfig` fields),
-`task`, `reward` and `shaper` (options of whatever is registered under that name). They are checked
-all the same.
+`task`, `reward` and `shaper` (options of whatever is registered under that name), `curriculum`
+(settings of `trainers.curriculum`). They are checked all the same.
 
 This module imports the standard library only.
 """
@@ -23,6 +23,7 @@ __all__ = [
     "DemonstrationsSection",
     "EvaluateSection",
     "GuardSection",
+    "JudgeSection",
     "LaunchSection",
     "LoggingSection",
     "ModelSection",
@@ -30,7 +31,9 @@ __all__ = [
     "PeftSection",
     "RunSection",
     "SamplingSection",
+    "SelectSection",
     "TrackingSection",
+    "VoteSection",
     "to_dict",
 ]
 
@@ -170,7 +173,7 @@ class EvaluateSection:
     top_p: float = 1.0
     greedy: bool = True
     ks: list[int] = field(default_factory=lambda: [1, 4, 8])
-    split: Literal["train", "dev", "test"] = "test"
+    split: Literal["train", "dev", "test", "ood"] = "test"
     limit: int | None = None
     batch_size: int = 256
     max_new_tokens: int | None = None
@@ -201,7 +204,7 @@ class SamplingSection:
     top_p: float = 1.0
     max_new_tokens: int | None = None
     batch_size: int = 64
-    split: Literal["train", "dev", "test"] = "train"
+    split: Literal["train", "dev", "test", "ood"] = "train"
     limit: int | None = None
     path: str | None = None
 
@@ -217,12 +220,18 @@ class DemonstrationsSection:
             `solution` if the rows have one, else the gold answer in `template`.
         template: how a gold answer is written out; {answer} stands for it.
         max_per_question: different solutions of one question that are taken. Null: all.
+        prefer: which of them: the first, or the shortest.
+        leaks: phrases of solutions that are left out, for a teacher that was shown the answer.
+        as_text: learn the texts of a teacher with another tokenizer, not its tokens.
     """
 
     path: str | None = None
     column: str | None = None
     template: str = "{answer}"
     max_per_question: int | None = None
+    prefer: Literal["first", "shortest"] = "first"
+    leaks: list[str] = field(default_factory=list)
+    as_text: bool = False
 
 
 @dataclass
@@ -249,15 +258,16 @@ class PairsSection:
     """Preference pairs: what `rlconf pairs` writes and `trainer=dpo` learns from.
 
     Attributes:
-        method: "gap" takes the pairs that differ most in confidence; "random" one right and one
-            wrong solution of each question; "rest_em" no pairs but right solutions for trainer=sft.
+        method: "gap" takes the pairs that differ most in confidence; "random" any right and wrong
+            solutions; "rest_em" makes no pairs but takes right solutions, for trainer=sft.
         confidence: the measure of the gap, by its name in the solutions.
         top_k: pairs of each question (`gap`).
         gap: chosen minus rejected, or its size (`gap`).
         min_gap: least gap of a pair. Null: any (`gap`).
         max_uses: pairs that one solution may be in. Null: any number (`gap`).
-        per_question: right solutions of each question (`rest_em`).
+        per_question: of each question, pairs (`random`) or right solutions (`rest_em`).
         file: the Parquet file. Null: `pairs/NAME.parquet`.
+        dev_file: pairs of dev questions, for `trainer.eval_strategy`.
         scored: a file of scored solutions, taken as it is. Null: solutions are sampled and scored.
         any_model: train on pairs although another model was scored.
     """
@@ -270,6 +280,7 @@ class PairsSection:
     max_uses: int | None = None
     per_question: int = 10
     file: str | None = None
+    dev_file: str | None = None
     scored: str | None = None
     any_model: bool = False
 
@@ -290,6 +301,80 @@ class CrewDPOSection:
     iterations: int = 2
     restart_from_initial: bool = False
     choose_by: Literal["sampled", "greedy", "last"] = "sampled"
+    path: str | None = None
+
+
+@dataclass
+class JudgeSection:
+    """What `rlconf judge` measures; where the answer stands says `crew`.
+
+    Attributes:
+        measures: names of measures (`data.solutions.judging`).
+        template: the prompt of a problem that comes as text; {problem} stands for it. A chat
+            message has no white space around it.
+        chat: send the prompt as a chat message. Null: if the tokenizer has a chat template.
+        steps: how a solution that is a list of steps becomes a text.
+        equality: which answers are the same where a gold answer decides: by value, or as text.
+        judge_prompt: of `judge`, with {problem} and {solution}. Null: the one shipped.
+        verifier_prompt: of `verifier`, likewise.
+        max_new_tokens: of what `judge` writes.
+        bins: of the reliability diagram and the ECE.
+        limit: problems used, the first of the file. Null: all.
+        path: the Parquet file. Null: `solutions/FILE.judged.parquet`.
+    """
+
+    measures: list[str] = field(default_factory=lambda: ["crew"])
+    template: str = (
+        "{problem}\n\nPlease reason step by step, and put your final answer within \\boxed{}.\n"
+    )
+    chat: bool | None = None
+    steps: Literal["newline", "numbered"] = "newline"
+    equality: Literal["math", "text"] = "math"
+    judge_prompt: str | None = None
+    verifier_prompt: str | None = None
+    max_new_tokens: int = 256
+    bins: int = 10
+    limit: int | None = None
+    path: str | None = None
+
+
+@dataclass
+class VoteSection:
+    """How `rlconf vote` turns several solutions of a question into one answer.
+
+    Attributes:
+        methods: names of voting methods (`data.solutions.vote`), compared side by side.
+        measure: confidence to weigh by. Null: each method's own.
+        equality: which answers are the same: by value, or as text.
+        scale: confidences of a question as they are, or the lowest as 0 and the highest as 1.
+        sizes: numbers of solutions on the curve. Null: 1, 2, 4, ... and all.
+        subsets: of a question's solutions that a point of the curve averages over, at most.
+        path: the Parquet file. Null: `solutions/FILE.votes.parquet`.
+    """
+
+    methods: list[str] = field(default_factory=lambda: ["majority"])
+    measure: str | None = None
+    equality: Literal["math", "text"] = "math"
+    scale: Literal["raw", "minmax"] = "raw"
+    sizes: list[int] | None = None
+    subsets: int = 100
+    path: str | None = None
+
+
+@dataclass
+class SelectSection:
+    """Which right solutions `rlconf select` takes to learn from.
+
+    Attributes:
+        prefer: the least sure, the surest, any, or the first ones.
+        measure: the confidence.
+        per_question: solutions of each question, at most.
+        path: the Parquet file. Null: `solutions/FILE.selected.parquet`.
+    """
+
+    prefer: Literal["low", "high", "random", "first"] = "low"
+    measure: str = "crew"
+    per_question: int = 1
     path: str | None = None
 
 
@@ -382,6 +467,10 @@ class Config:
         task: `name` and that task's options.
         reward: options by reward name, each with its `weight`; empty: the task's own rewards.
         shaper: options by shaper name, in the order in which they are applied.
+        curriculum: fields of `trainers.curriculum.CurriculumSettings`, and two more: `path`, a file
+            of pass rates by `rlconf difficulty`, and `stages`, a list of differences over this
+            section and, under `trainer`, over the trainer's, one training after the other. Null:
+            prompts in TRL's order.
     """
 
     name: str = "rlconf"
@@ -393,6 +482,7 @@ class Config:
     task: dict[str, Any] = field(default_factory=dict)
     reward: dict[str, dict[str, Any]] = field(default_factory=dict)
     shaper: dict[str, dict[str, Any]] = field(default_factory=dict)
+    curriculum: dict[str, Any] | None = None
     model: ModelSection = field(default_factory=ModelSection)
     peft: PeftSection | None = None
     launch: LaunchSection = field(default_factory=LaunchSection)
@@ -403,6 +493,9 @@ class Config:
     crew: CrewSection = field(default_factory=CrewSection)
     pairs: PairsSection = field(default_factory=PairsSection)
     crew_dpo: CrewDPOSection = field(default_factory=CrewDPOSection)
+    judge: JudgeSection = field(default_factory=JudgeSection)
+    vote: VoteSection = field(default_factory=VoteSection)
+    select: SelectSection = field(default_factory=SelectSection)
     logging: LoggingSection = field(default_factory=LoggingSection)
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
     guard: GuardSection = field(default_factory=GuardSection)

@@ -36,7 +36,7 @@ SEVERAL = (*LIST_GROUPS, "tracking")
 OPTIONAL_GROUPS = ("experiment", "debug")
 """Groups of which nothing is chosen unless somebody chooses."""
 
-REPLACEABLE = ("task", "reward")
+REPLACEABLE = ("task", "reward", "judge")
 """Groups that can be chosen anew over a recorded configuration: each file fills its section only,
 and a trained model can be asked other questions."""
 

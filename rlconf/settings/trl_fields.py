@@ -123,7 +123,9 @@ def fitting(trainer: Mapping[str, Any]) -> dict[str, Any]:
     A model's recipe or `debug=fast` sets the batch of every method in one file; `num_generations`
     in it says nothing to SFT. What a person sets is never filtered, but checked.
     """
-    foreign = _foreign(method_of(trainer), trainer)
+    if (method := method_of(trainer)) == "grpo":  # and TRL need not be read
+        return dict(trainer)
+    foreign = _foreign(method, trainer)
     return {name: value for name, value in trainer.items() if name not in foreign}
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from data.solutions import Solution, sample, sample_to_file
+from data.solutions.fingerprint import template_digest, weights_stamp
 from rewards.errors import ConfigError
 from rlconf.building.parts import build_reward, build_task
 from rlconf.building.policy import build_model, build_tokenizer, model_path, model_source
@@ -21,9 +18,9 @@ from rlconf.evaluation.evaluate import share
 from rlconf.redact import redact
 from rlconf.runs import launch
 from rlconf.runs.launch import World
-from rlconf.runs.progress import is_tenth
 from rlconf.settings.problems import is_installed
 from rlconf.settings.schema import Config
+from rlconf.solutions.bar import Bar
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -47,7 +44,7 @@ def sample_command(config: Config) -> int:
     world = launch.start(config.trainer.get("use_cpu"))
     reporter = Reporter(world.is_first)
     path = solutions_path(config)
-    with _Bar(reporter) as bar:
+    with Bar(reporter) as bar:
         try:
             manifest = draw_solutions(config, path, world, progress=bar.show)
         except KeyboardInterrupt:
@@ -67,15 +64,29 @@ def draw_solutions(
     path: Path,
     world: World,
     progress: Callable[[int, int], None] | None = None,
+    rows: Sequence[Row] | None = None,
 ) -> dict[str, Any]:
     """Sample solutions as `config.sampling` says, into `path`; all processes must call this.
+
+    Args:
+        config: composed and checked.
+        path: the Parquet file.
+        world: the process group.
+        progress: called as `progress(done, total)`, in this process's questions.
+        rows: the questions; None: those that `config.sampling` names.
 
     Returns:
         The manifest; see `data.solutions.sample_to_file`.
     """
     settings = config.sampling
     task = build_task(config)
-    rows = getattr(task, settings.split)[: settings.limit]
+    if rows is None:
+        rows = getattr(task, settings.split)[: settings.limit]
+    if not rows:
+        raise ConfigError(
+            f"task {task.name!r} has no questions in its {settings.split} split: choose another "
+            f"with sampling.split, or set task.{settings.split}_size"
+        )
     draw, tokenizer, model = _engine(config, task, world)
     return sample_to_file(
         path,
@@ -161,14 +172,13 @@ def _identity(
 ) -> dict[str, Any]:
     """What the solutions depend on: another of these, another file."""
     settings = config.sampling
-    template = tokenizer.chat_template
     return redact(
         {
             "model": model,
             "revision": config.model.revision,
             "weights": weights_stamp(model),
             "dtype": config.model.dtype,
-            "chat_template_sha256": None if template is None else _digest(template),
+            "chat_template_sha256": template_digest(tokenizer),
             "chat_template_kwargs": config.trainer.get("chat_template_kwargs"),
             "task": config.task,
             "split": settings.split,
@@ -184,43 +194,3 @@ def _identity(
             "versions": {name: version(name) for name in ("torch", "transformers")},
         }
     )
-
-
-def weights_stamp(model: str) -> str | None:
-    """Names, sizes and times of a folder's weights as one hash; None for a hub id.
-
-    A model trained again in the same folder must not go on with solutions of its former self.
-    """
-    files = sorted(Path(model).glob("*.safetensors")) if Path(model).is_dir() else []
-    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return _digest(json.dumps(stats)) if files else None
-
-
-def _digest(text: Any) -> str:
-    return hashlib.sha256(str(text).encode()).hexdigest()[:16]
-
-
-class _Bar:
-    """Questions done so far: a bar in a terminal, elsewhere a line at each tenth."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self.reporter = reporter
-        columns = (TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=reporter.console, disable=not reporter.interactive)
-        self._task = self._bar.add_task("", total=None)
-        self._last = 0
-
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def show(self, done: int, total: int) -> None:
-        """Take the number of questions that are done."""
-        self._bar.update(self._task, completed=done, total=total)
-        passed = any(is_tenth(step, total) for step in range(self._last + 1, done + 1))
-        if passed and not self.reporter.interactive:
-            self.reporter.say(f"{done}/{total} questions")
-        self._last = done

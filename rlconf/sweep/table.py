@@ -14,12 +14,12 @@ from typing import Any
 from rich.table import Table as RichTable
 
 from data.solutions.statistics import Mean, mean
+from rlconf.evaluation.evaluations import read_evaluation
 from rlconf.files import write_text
-from rlconf.records.record import read_metrics
+from rlconf.records.metrics_file import read_metrics
 from rlconf.redact import redact_text
 from rlconf.runs import manifest
 from rlconf.runs.folder import RunFolder
-from rlconf.runs.session import read_evaluation
 from rlconf.sweep.expand import Job, short_names
 
 __all__ = ["Result", "by_setting", "figures", "markdown", "on_screen", "write"]

@@ -77,6 +77,16 @@ def test_rewards_reach_torch_in_confidence_only() -> None:
     assert not wrong
 
 
+def test_nothing_builds_on_the_command_line() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in modules("rlconf")
+        for name in imported(path.read_text(), package_of(path))
+        if name.startswith("rlconf.commands") and path.parent.name != "commands"
+    ]
+    assert [line for line in wrong if not line.startswith("rlconf/cli.py")] == []
+
+
 def test_every_room_has_modules() -> None:
     """An empty glob would make the tests above pass for the wrong reason."""
     assert all(modules(room) for room in MAY_IMPORT)

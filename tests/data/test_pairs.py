@@ -187,18 +187,20 @@ def test_a_question_with_two_prompts_is_refused():
         build_pairs([*T12, solution(9, True, 0.5, prompt_ids=[6])], 1)
 
 
-def test_random_pairs_are_one_a_question_of_the_same_candidates():
+def test_random_pairs_are_of_the_same_candidates():
     solutions = many()
     drawn = random_pairs(solutions, seed=1)
-    assert {one.question_id for one in drawn} == {
-        one.question_id for one in build_pairs(solutions, 1)
-    }
-    assert len(drawn) == len({one.question_id for one in drawn})
+    asked = {one.question_id for one in build_pairs(solutions, 1)}
+    assert [one.question_id for one in drawn] == sorted(asked)
     assert random_pairs(solutions[::-1], seed=1) == drawn
     assert random_pairs(solutions, seed=2) != drawn
     # A question's draw does not depend on the other questions.
     first = [one for one in solutions if one.question_id == drawn[0].question_id]
     assert random_pairs(first, seed=1)[0] == drawn[0]
-    # Every candidate is drawn some time.
+    # Every pair is drawn some time, and with enough a question all of them, each once.
     seen = {named(random_pairs(T12, seed))[0] for seed in range(80)}
     assert seen == {"ax", "ay", "az", "bx", "by", "bz"}
+    assert list(random_pairs(T12, 0, 99)) == list(build_pairs(T12, 99))
+    assert len(random_pairs(T12, 0, 4)) == 4
+    with pytest.raises(ConfigError, match="per_question=0"):
+        random_pairs(T12, 0, 0)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
 import signal
+import time
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
+from rlconf.evaluation import evaluate
+from rlconf.records.metrics_file import read_metrics
 from rlconf.runs import checkpoint, manifest
 
 STEPS = ["trainer.max_steps=30", "evaluate.after=false", "trainer.save_steps=8"]
@@ -60,6 +64,24 @@ def test_sigterm_saves_and_resume_auto_repeats_nothing(
     assert all(row["grad_norm"] > 0 for row in numbers(whole)[:3])
     assert_same_weights(folder, whole)
     assert manifest.read(folder / "manifest.json")["status"] == "finished"
+
+
+def test_sigterm_during_the_first_evaluation_ends_it_at_once(train, monkeypatch):
+    def interrupted(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+        raise AssertionError("the signal was not noted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "measure", interrupted)
+        assert train("run.id=a", "evaluate.before=true") == 143
+    folder = Path("runs/quickstart/a")
+    assert manifest.read(folder / "manifest.json")["status"] == "interrupted"
+    assert not (folder / "metrics.jsonl").exists()
+
+    assert train("run.id=a", "evaluate.before=true", "resume=auto") == 0
+    assert read_metrics(folder / "metrics.jsonl")[-1]["step"] == 3
+    assert {"before", "after"} <= json.loads((folder / "evaluation.json").read_text()).keys()
 
 
 def test_a_kill_leaves_a_run_that_auto_finds_and_a_torn_checkpoint_is_passed_over(

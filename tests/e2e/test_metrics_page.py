@@ -17,10 +17,11 @@ EVAL = ["trainer.eval_strategy=steps", "trainer.eval_steps=3", "task.dev_size=8"
 
 # What to train so that a number is logged. Add yours if it needs a setting of its own.
 RUNS = {
-    "ucas": [*EVAL, "trainer.per_device_eval_batch_size=8", "'reward=[exact,length]'"],
+    "ucas": [*EVAL, "trainer.per_device_eval_batch_size=8", "'reward=[exact,length,crew]'"],
     "cispo": ["shaper=[]", "trainer.loss_type=cispo", "trainer.beta=0.1"],
     "vespo": ["shaper=[]", "trainer.loss_type=vespo", "peft=lora"],
     "skip": ["guard.nan=skip", "shaper=[]"],
+    "curriculum": ["curriculum=online", "curriculum.filter=true", "curriculum.by=level"],
     "entropy": ["trainer.loss_type=grpo", "trainer.entropy_coef=0.01"],
 }
 
@@ -70,6 +71,15 @@ def test_whatever_trl_could_log_is_documented(trainer):
     names = set(re.findall(r'_metrics\[(?:mode|"train")\]\[f?"([^"]+)"\]', source))
     assert len(names) > 3
     assert missing({re.sub(r"\{.*?\}", "x", name) for name in names}) == []
+
+
+def test_every_name_of_preference_training_is_documented():
+    """What it logs beside TRL's; the runs with pairs are in test_crew_dpo.py."""
+    from trainers import crew_dpo
+
+    names = set(re.findall(r'metrics\["([^"]+)"\]', inspect.getsource(crew_dpo)))
+    assert len(names) == 3
+    assert missing(names) == []
 
 
 def test_a_name_that_is_not_documented_is_found():

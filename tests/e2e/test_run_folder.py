@@ -165,7 +165,7 @@ def test_a_run_that_fails_says_so_in_its_manifest(train):
 
 def test_fewer_processes_than_asked_for_is_refused_before_anything_is_written(train, capsys):
     assert train("launch=ddp", "launch.processes=2") == 2
-    assert "1 process(es) came up, 2 were asked for" in capsys.readouterr().err
+    assert "1 process(es) run, 2 were asked for" in capsys.readouterr().err
     assert not Path("runs").exists()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from rlconf.cli import main
 from rlconf.records.record import read_metrics
 
 BLOCK = 32 * 1024  # a .wandb file is a LevelDB log: blocks of records after 7 bytes of its own
@@ -186,6 +187,28 @@ def test_an_error_holds_no_secret_wherever_it_is_told(train, capsys, monkeypatch
     for text in (told.out, told.err, log, *(f.read_text() for f in folder.glob("*.[jy]*"))):
         assert HELD not in text
         assert TYPED not in text
+
+
+def test_what_other_commands_write_and_say_holds_no_secret(train, capsys, monkeypatch):
+    monkeypatch.setenv("JUDGE_API_KEY", HELD)
+    Path("judge.py").write_text(JUDGE)
+    assert train("run.id=a", *KEYS, "evaluate.before=false", "evaluate.after=false") == 0
+    run = "runs/quickstart/a"
+    small = ["evaluate.limit=4", "evaluate.samples=2"]
+
+    assert main(["evaluate", run, "--name", "later", "--json", "later.json", *small, *KEYS]) == 0
+    assert main(["sample", "debug=fast", "sampling.limit=2", "name=s", *KEYS]) == 0
+    assert main(["export", run, "--to", "exported"]) == 0
+    options = ["plugins=[judge.py]", f"reward.judge.client_secret={TYPED}"]
+    assert main(["rewards", "test", "judge", "--completion", "x", *options]) == 0
+    assert main(["rewards", "test", "judge", "--completion", "x", "reward.judge.fails=true"]) != 0
+
+    said = "".join(capsys.readouterr())
+    assert HELD not in said
+    assert TYPED not in said
+    places = [Path(run), Path("later.json"), Path("solutions"), Path("exported")]
+    assert json.loads(Path("solutions/s.json").read_text())["solutions"] > 0
+    assert without_secrets(*places) == []
 
 
 def test_a_configuration_error_holds_no_secret(train, capsys):

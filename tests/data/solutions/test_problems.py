@@ -33,6 +33,10 @@ def test_the_plain_layout(tmp_path):
         {"question": "2 + 2?", "solutions": ["5"], "verdicts": [False], "answer": "4"},
         {"question": "3?", "solutions": ["{problem}"], "verdicts": [None]},
     ]
+    (half,) = read_problems(
+        written(tmp_path / "h.jsonl", [{"problem": "a", "solutions": ["\ud800"]}])
+    )
+    assert half.solutions == ("\ufffd",)
     expected = [
         Problem("a", "1 + 1?", ("2", "one\ntwo"), (None, None), "2", 1),
         Problem("1", "2 + 2?", ("5",), (False,), "4"),

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     Cohere2Config,
     Cohere2ForCausalLM,
@@ -257,25 +256,16 @@ def test_a_model_with_another_head_is_refused(llama, boxes) -> None:
         score(model, boxes, SOLUTIONS)
 
 
-def test_never_tokens_times_vocabulary(boxes, monkeypatch) -> None:
+def test_never_tokens_times_vocabulary(boxes, monkeypatch, watch_tensors) -> None:
     """The largest tensor, weights apart, is one chunk of logits, for whole completions too."""
     vocabulary, rows = 5000, 8
     model = LlamaForCausalLM(LlamaConfig(**(SIZES | {"vocab_size": vocabulary})))
     weights = vocabulary * 32
     module = importlib.import_module("data.solutions.score")  # the package has its function there
     monkeypatch.setattr(module, "_CHUNK_ELEMENTS", rows * vocabulary)
-    largest = [0]
-
-    class Watch(TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            result = function(*args, **(kwargs or {}))
-            if isinstance(result, torch.Tensor) and result.numel() != weights:
-                largest[0] = max(largest[0], result.numel())
-            return result
-
-    with Watch():
+    with watch_tensors(weights) as seen:
         score(model, boxes, SOLUTIONS * 4, measures=("crew", "mean_log_prob", "self_certainty"))
-    assert 0 < largest[0] <= rows * vocabulary
+    assert 0 < seen.largest <= rows * vocabulary
 
 
 def test_modes_random_state_and_hooks_are_left_as_found(llama, boxes) -> None:
@@ -286,7 +276,8 @@ def test_modes_random_state_and_hooks_are_left_as_found(llama, boxes) -> None:
     assert llama.training
     assert torch.equal(torch.get_rng_state(), state)
     assert not llama.lm_head._forward_pre_hooks
-    assert calls == [(5, 6), (6, 6)]
+    # Three without an answer, the longest by itself, and two of like length.
+    assert calls == [(4, 6), (5, 6), (6, 6)]
     llama.eval()
 
 

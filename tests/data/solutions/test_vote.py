@@ -2,14 +2,19 @@
 
 import math
 import random
+import re
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 
 from data.solutions import Solution, classes, vote
 from data.solutions.classes import answer_classes, same_answer
-from data.solutions.vote import Electorate, names, powers
+from data.solutions.vote import Electorate, names, powers, verdicts_of
 from rewards.errors import ConfigError
+
+PAGE = Path(__file__).parents[3] / "docs" / "judge.md"
 
 
 def solution(answer, index=0, question="q", crew=None, verdict=None, gold=None, **confidence):
@@ -82,6 +87,18 @@ def test_verdicts_before_gold_and_gold_by_value():
     assert vote(several(["1"], gold="1", verdict=False))[0].verdict is False
     mixed = [solution("1", 0, verdict=None), solution("1", 1, verdict=True)]
     assert vote(mixed)[0].verdict is True
+    # One that could not be verified, among others that were, is not decided by the gold answer.
+    unsure = [solution("1", 0, gold="1"), solution("2", 1, gold="1", verdict=False)]
+    assert verdicts_of(unsure) == [None, False]
+    assert verdicts_of([replace(one, verdict=None) for one in unsure]) == [True, False]
+
+
+def test_a_method_of_your_own_as_the_page_shows_it():
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    exec(code, {})
+    (found,) = vote(T10, "sure_majority")
+    assert dict(found.scores) == {"1": 1.0, "2": 0.0, "3": 0.0}
+    assert "sure_majority" in names()
 
 
 def test_what_cannot_be_voted_with():
@@ -95,9 +112,9 @@ def test_what_cannot_be_voted_with():
         vote(T10, "crew", scale="max")
     with pytest.raises(ConfigError, match="no equality 'sympy'"):
         vote(T10, equality="sympy")
-    with pytest.raises(ValueError, match=r"crew=-0\.5 of question 'q'"):
+    with pytest.raises(ConfigError, match=r"crew=-0\.5 of question 'q'"):
         vote(several(["1"], [-0.5]), "crew")
-    with pytest.raises(ValueError, match="crew=nan"):
+    with pytest.raises(ConfigError, match="crew=nan"):
         vote(several(["1"], [math.nan]), "crew")
     assert {"majority", "crew", "self_certainty", "best_of_n"} <= set(names())
 

@@ -10,17 +10,18 @@ import pytest
 from data.solutions import Outcome
 from rewards.errors import ConfigError
 from rlconf.evaluation.evaluations import (
+    add_evaluation,
     check_name,
     figures,
     outcomes_of,
     per_question,
     provenance,
+    read_evaluation,
     read_file,
     ready_for,
 )
 from rlconf.files import write_json
 from rlconf.runs.folder import RunFolder
-from rlconf.runs.session import add_evaluation, read_evaluation
 from rlconf.settings.compose import compose
 
 OUTCOMES = [

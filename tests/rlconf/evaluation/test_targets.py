@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from rewards.errors import CheckpointError
-from rlconf.evaluation.targets import run_of, weights_of
+from rewards.errors import CheckpointError, ConfigError
+from rlconf.evaluation.targets import compose_for, run_of, weights_of
 from rlconf.runs import checkpoint
 from rlconf.runs.folder import RunFolder
+from rlconf.settings.compose import compose, save
 
 
 @pytest.fixture
@@ -69,3 +70,29 @@ def test_a_runs_model_folder_is_a_plain_model(run):
 def test_home_is_expanded(run, monkeypatch):
     monkeypatch.setenv("HOME", str(run.path.parent))
     assert run_of("~/id") == run
+
+
+@pytest.fixture
+def moved(tmp_path: Path) -> Path:
+    """A run trained on solutions that have been moved since, with a tracker that is not here."""
+    solutions = tmp_path / "solutions.parquet"
+    solutions.touch()
+    config = compose(["debug=fast", "trainer=sft", f"demonstrations.path={solutions}"])
+    save(config, tmp_path / "config.yaml")
+    solutions.unlink()
+    return tmp_path
+
+
+def test_a_run_is_not_refused_for_what_only_its_training_needed(moved: Path):
+    with pytest.raises(ConfigError, match=r"demonstrations\.path"):
+        compose(base=moved / "config.yaml")
+    assert compose_for(str(moved), ["evaluate.samples=2"]).evaluate.samples == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [("evaluate.samples=0", "evaluate.samples"), ("sampling.n=0", "sampling.n")],
+)
+def test_what_is_typed_is_checked_as_ever(moved: Path, override: str, named: str):
+    with pytest.raises(ConfigError, match=named):
+        compose_for(str(moved), [override])

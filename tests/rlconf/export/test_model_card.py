@@ -10,12 +10,11 @@ import pytest
 import yaml
 
 from data.solutions import Outcome
-from rlconf.evaluation.evaluations import per_question
+from rlconf.evaluation.evaluations import add_evaluation, per_question
 from rlconf.export.card_facts import Facts, facts_of, is_hub_id
 from rlconf.export.model_card import card
 from rlconf.runs import manifest
 from rlconf.runs.folder import RunFolder
-from rlconf.runs.session import add_evaluation
 from rlconf.settings import compose
 
 BARE = Facts("mine", base="Qwen/Qwen2.5-0.5B", adapter=True, dtype="bfloat16")

@@ -1,4 +1,4 @@
-"""The processes that came up against those asked for. Two real processes: tests/e2e."""
+"""The processes of a run. Two real ones: tests/e2e."""
 
 from __future__ import annotations
 
@@ -6,62 +6,10 @@ import pickle
 
 import pytest
 
-from rewards.errors import ConfigError, TopologyError
-from rlconf.runs.launch import World, check_topology, gather_objects, kind, on_first, start
+from rewards.errors import ConfigError
+from rlconf.runs.launch import World, gather_objects, kind, on_first, start
 
 ONE = World(size=1, rank=0, kind="NO", device="cpu")
-
-
-def world(size: int, kind: str) -> World:
-    return World(size=size, rank=0, kind=kind, device="cpu")
-
-
-def check(world: World, processes=None, distribution=None, announced: int = 1) -> None:
-    environ = {"WORLD_SIZE": str(announced)} if announced > 1 else {}
-    check_topology(world, processes=processes, distribution=distribution, environ=environ)
-
-
-@pytest.mark.parametrize(
-    ("world", "processes", "distribution", "announced"),
-    [
-        (ONE, None, None, 1),
-        (ONE, 1, "none", 1),
-        (world(2, "MULTI_CPU"), None, None, 2),
-        (world(2, "MULTI_CPU"), 2, "ddp", 2),
-        (world(8, "MULTI_GPU"), None, "ddp", 8),
-        (world(8, "DEEPSPEED"), 8, "deepspeed", 8),
-        (world(8, "FSDP"), None, "fsdp", 8),
-    ],
-)
-def test_what_was_asked_for_passes(world, processes, distribution, announced):
-    check(world, processes, distribution, announced)
-
-
-def test_one_process_where_two_were_asked_for():
-    """`accelerate launch --cpu --num_processes 2` runs one process and exits 0."""
-    with pytest.raises(TopologyError, match=r"1 process.* 2 were asked for.*--nproc_per_node 2"):
-        check(ONE, processes=2)
-
-
-def test_a_launcher_whose_processes_did_not_form_a_group():
-    with pytest.raises(TopologyError, match="4 were asked for"):
-        check(ONE, announced=4)
-
-
-def test_several_processes_where_one_was_asked_for():
-    with pytest.raises(TopologyError, match="1 were asked for"):
-        check(world(2, "MULTI_CPU"), distribution="none", announced=2)
-
-
-@pytest.mark.parametrize("distribution", ["deepspeed", "fsdp"])
-def test_sharding_that_fell_back_to_data_parallelism(distribution):
-    with pytest.raises(TopologyError, match=r"MULTI_CPU, .* was asked for.*without use_cpu"):
-        check(world(2, "MULTI_CPU"), distribution=distribution, announced=2)
-
-
-def test_sharding_that_nobody_asked_for():
-    with pytest.raises(TopologyError, match="launch asks for ddp"):
-        check(world(2, "DEEPSPEED"), distribution="ddp", announced=2)
 
 
 def test_fsdp_is_told_by_its_variable():

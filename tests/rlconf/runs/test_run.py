@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 from data.tasks import Task
 from rlconf.runs import run
-from rlconf.settings.compose import compose
 from rlconf.runs.launch import World
+from rlconf.settings.compose import compose
 
 
 def test_an_empty_split_is_told_instead_of_measured(monkeypatch):

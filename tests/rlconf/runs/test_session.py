@@ -7,14 +7,15 @@ import json
 import pytest
 
 from rewards.errors import CheckpointError, ConfigError, StorageError
-from rlconf.runs import checkpoint, manifest
-from rlconf.settings import compose
-from rlconf.runs.folder import RunFolder, claim
-from rlconf.runs.launch import World
+from rlconf.evaluation.evaluations import add_evaluation, read_evaluation
 from rlconf.records.record import read_metrics
 from rlconf.redact import redact
+from rlconf.runs import checkpoint, manifest
+from rlconf.runs.folder import RunFolder, claim
+from rlconf.runs.launch import World
+from rlconf.runs.session import Session, begin
+from rlconf.settings import compose
 from rlconf.settings.schema import Config, RunSection, TrackingSection, to_dict
-from rlconf.runs.session import Session, add_evaluation, begin, read_evaluation
 
 ALONE = World(size=1, rank=0, kind="NO", device="cpu")
 

@@ -15,8 +15,8 @@ import pytest
 from rewards.errors import TopologyError
 from rlconf.runs import topology
 from rlconf.runs.launch import World
-from rlconf.settings.schema import Config, LaunchSection
 from rlconf.runs.topology import Asked, Found, asked, differences, found, launcher_processes
+from rlconf.settings.schema import Config, LaunchSection
 
 ROOT = Path(__file__).parents[3]
 CPU = Found(host="a", device="cpu", processes=1, kind="NO")
@@ -94,6 +94,7 @@ def test_no_difference(asked, found):
             [replace(CPU, kind="FSDP", fsdp_version=1)],
             "version 2 was asked for and version 1",
         ),
+        (Asked(kind="NO", by="launch"), [replace(CPU, processes=2)] * 2, "one process and 2 run"),
         (Asked(cpu=False), [CPU], "rank 0 runs on the CPU"),
         (Asked(cpu=True), TWO, "use_cpu=true and a rank runs on an accelerator"),
         (Asked(), [GPU, replace(GPU, device="cpu")], "rank 1 runs on the CPU and others"),
@@ -153,12 +154,12 @@ def test_deepspeed_cannot_skip(monkeypatch):
         (
             ["accelerate.commands.launch", "--cpu", "--num_processes", "2"],
             {},
-            "1 process(es) came up, 2 were asked for",
+            "1 process(es) run, 2 were asked for",
         ),
         (
             ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"],
             {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"},
-            "the distribution that came up is MULTI_CPU, FSDP was asked for",
+            "ACCELERATE_USE_FSDP=true asks for FSDP and MULTI_CPU runs",
         ),
     ],
 )
@@ -175,3 +176,58 @@ def test_silent_fall_backs_are_refused(launcher, environ, says, tmp_path):
     assert done.returncode != 0
     assert says in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture
+def start(monkeypatch):
+    """Check, before anything is built, a group of processes that all see the same."""
+
+    def check(kind: str, size: int, config: Config, environ: dict[str, str]) -> None:
+        for name in ("WORLD_SIZE", "ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        world = World(size=size, rank=0, kind=kind, device="cpu")
+        monkeypatch.setattr(topology.launch, "gather_objects", lambda world, one: one * world.size)
+        topology.check_started(config, world)
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "config", "environ"),
+    [
+        ("NO", 1, config(), {}),
+        ("NO", 1, config("none", 1), {}),
+        ("MULTI_CPU", 2, config("ddp", 2), {"WORLD_SIZE": "2"}),
+        ("FSDP", 8, config("fsdp"), {"WORLD_SIZE": "8", "ACCELERATE_USE_FSDP": "true"}),
+        # The stage of DeepSpeed is known once the trainer is built, and so is `trainer.deepspeed`.
+        ("DEEPSPEED", 8, config("deepspeed", deepspeed={"zero_optimization": {"stage": 3}}), {}),
+        ("MULTI_GPU", 8, config(deepspeed={"zero_optimization": {"stage": 3}}), {}),
+    ],
+)
+def test_a_group_as_asked_starts(start, kind, size, config, environ):
+    start(kind, size, config, environ)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "config", "environ", "says"),
+    [
+        # `accelerate launch --cpu --num_processes 2` runs one process and exits 0.
+        ("NO", 1, config(processes=2), {}, "1 process.* run, 2 were asked for"),
+        ("NO", 1, config(), {"WORLD_SIZE": "4"}, "4 were asked for"),
+        ("MULTI_CPU", 2, config("none"), {"WORLD_SIZE": "2"}, "one process and 2 run"),
+        ("MULTI_CPU", 2, config("fsdp"), {"WORLD_SIZE": "2"}, "FSDP and MULTI_CPU runs"),
+        ("DEEPSPEED", 2, config("ddp"), {"WORLD_SIZE": "2"}, "launch.distribution=deepspeed"),
+        (
+            "MULTI_CPU",
+            2,
+            config(),
+            {"ACCELERATE_USE_FSDP": "true"},
+            "ACCELERATE_USE_FSDP=true asks",
+        ),
+    ],
+)
+def test_another_group_is_refused_before_weights_load(start, kind, size, config, environ, says):
+    with pytest.raises(TopologyError, match=says):
+        start(kind, size, config, environ)

@@ -44,7 +44,7 @@ def test_the_command_writes_solutions_and_a_manifest(capsys):
     assert main(["sample", *SMALL, "name=mine", "seed=3"]) == 0
     said = capsys.readouterr().out
     assert "12 solutions of 6 questions" in said
-    assert "2/6 questions" in said
+    assert "sampling: 2/6 questions" in said
     assert "written to solutions/mine.parquet" in said
     found = read_solutions("solutions/mine.parquet")
     assert len(found) == 12
@@ -62,6 +62,11 @@ def test_the_command_writes_solutions_and_a_manifest(capsys):
     assert main(["sample", *SMALL, "name=mine", "seed=3"]) == 0
     assert main(["sample", *SMALL, "name=mine", "seed=4"]) == 2
     assert "begun with other settings" in capsys.readouterr().err
+
+
+def test_a_split_without_questions_is_refused(capsys):
+    assert main(["sample", *SMALL, "sampling.split=ood"]) == 2
+    assert "'sort' has no questions in its ood split" in capsys.readouterr().err
 
 
 def test_an_interruption_says_how_to_go_on(monkeypatch, capsys):
