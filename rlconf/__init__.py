@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         StorageError,
         TopologyError,
     )
-    from trainers import CRewDPOTrainer, OnlineTrainer, UCASTrainer
+    from trainers import CRewDPOTrainer, OnlineTrainer, STaRTrainer, UCASTrainer
     from trainers.shapers import ShaperBatch, shaper
     from trainers.signals import Signals
 
@@ -40,6 +40,7 @@ __all__ = [
     "OnlineTrainer",
     "RewardError",
     "RlconfError",
+    "STaRTrainer",
     "ShaperBatch",
     "Signals",
     "StorageError",
@@ -60,6 +61,7 @@ _HOME = {
     "OnlineTrainer": "trainers",
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",
+    "STaRTrainer": "trainers",
     "ShaperBatch": "trainers.shapers",
     "Signals": "trainers.signals",
     "StorageError": "rewards.errors",

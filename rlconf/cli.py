@@ -25,6 +25,7 @@ COMMANDS = (
     "evaluate",
     "compare",
     "sample",
+    "difficulty",
     "pairs",
     "crew-dpo",
     "judge",

@@ -11,7 +11,10 @@ from typing import Any
 _HOME = {
     "CRewDPOTrainer": "trainers.crew_dpo",
     "OnlineTrainer": "trainers.online",
+    "STaRTrainer": "trainers.named",
     "UCASTrainer": "trainers.named",
+    "Curriculum": "trainers.curriculum",
+    "CurriculumSettings": "trainers.curriculum",
     "Rollout": "trainers.rollout",
     "shaper": "trainers.shapers",
     "make_shaper": "trainers.shapers",

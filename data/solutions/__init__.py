@@ -8,7 +8,7 @@ from data.solutions.sample import sample
 from data.solutions.score import score
 from data.solutions.solution import Solution
 from data.solutions.statistics import Accuracy, accuracy, pass_at_k, summary
-from data.solutions.store import read_solutions, write_solutions
+from data.solutions.store import read_solutions, read_verdicts, write_solutions
 from data.solutions.verify import verify
 from data.solutions.vote import Vote, vote
 
@@ -24,6 +24,7 @@ __all__ = [
     "outcomes",
     "pass_at_k",
     "read_solutions",
+    "read_verdicts",
     "sample",
     "sample_to_file",
     "score",

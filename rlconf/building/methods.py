@@ -33,6 +33,7 @@ from rlconf.settings.trl_fields import method_of
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 
+    from data.solutions import Solution
     from data.tasks import Row, Task
     from trainers import Rollout
 
@@ -52,6 +53,8 @@ class Training:
         accuracy_reward: a completion is right where it gives 1 or more.
         max_new_tokens: of a completion in the evaluation.
         notes: sentences for the user.
+        sorted_out: each solution that was looked at for supervised training, with the reason why
+            it is not learnt, None where it is.
     """
 
     trainer: Trainer
@@ -60,6 +63,7 @@ class Training:
     accuracy_reward: RewardFunction
     max_new_tokens: int
     notes: list[str] = field(default_factory=list)
+    sorted_out: list[tuple[Solution, str | None]] = field(default_factory=list)
 
 
 def make_training(
@@ -129,7 +133,7 @@ def _sft(
     arguments = build_arguments(config, output_dir)
     dev = dev_rows(task, arguments)
     model, tokenizer = policies.build_model(config, task)
-    examples, notes = _demonstrations(config, task, tokenizer)
+    examples, notes, sorted_out = _demonstrations(config, task, tokenizer)
     trainer = GuardedSFT(
         model=model,
         args=arguments,
@@ -147,6 +151,7 @@ def _sft(
         build_reward(config, task.rewards[0]),
         max_new_tokens=task.max_completion_tokens,
         notes=notes,
+        sorted_out=sorted_out,
     )
 
 
@@ -199,24 +204,42 @@ def _dpo(
 
 def _demonstrations(
     config: Config, task: Task, tokenizer: PreTrainedTokenizerBase
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """The training examples, and what to tell the user about them."""
-    from data.demonstrations import from_solutions
+) -> tuple[list[dict[str, Any]], list[str], list[tuple[Solution, str | None]]]:
+    """The training examples, what to tell the user about them, and what became of each solution."""
+    from data.demonstrations import as_texts, as_tokens, check_some, sort_out
 
-    path = config.demonstrations.path
-    if path is None:
+    given = config.demonstrations
+    if given.path is None:
         rows, dropped = short_enough(task.train, tokenizer, config)
         found, left_out = _from_rows(config, rows)
-        return found, [*task.notes, *dropped, _told(found, "training rows", left_out)]
-    solutions = read_solutions(Path(path).expanduser())
-    check_held_out(f"demonstrations.path={path}", (one.question_id for one in solutions), task)
-    check_same_tokens(f"demonstrations.path={path}", solutions, tokenizer)
-    found, left_out = from_solutions(
+        return found, [*task.notes, *dropped, _told(found, "training rows", left_out)], []
+    solutions = read_solutions(Path(given.path).expanduser())
+    asked = (one.question_id for one in solutions)
+    check_held_out(f"demonstrations.path={given.path}", asked, task)
+    if not given.as_text:
+        check_same_tokens(
+            f"demonstrations.path={given.path}",
+            solutions,
+            tokenizer,
+            ", or learn its texts: demonstrations.as_text=true",
+        )
+    sorted_out = sort_out(
         solutions,
-        max_per_question=config.demonstrations.max_per_question,
+        max_per_question=given.max_per_question,
         max_prompt_tokens=config.model.max_prompt_tokens,
+        prefer=given.prefer,
+        leaks=given.leaks,
     )
-    return found, [_told(found, f"solutions of {path}", left_out)]
+    taken = [one for one, reason in sorted_out if reason is None]
+    left_out = Counter(reason for _, reason in sorted_out if reason is not None)
+    check_some(taken, left_out)
+    examples = as_texts(taken, task.train) if given.as_text else as_tokens(taken)
+    notes = [_told(examples, f"solutions of {given.path}", left_out)]
+    empty = {one.level for one in solutions} - {one.level for one in taken}
+    if empty:
+        levels = ", ".join(str(level) for level in sorted(empty, key=str))
+        notes.append(f"demonstrations: none is of level {levels}")
+    return examples, notes, sorted_out
 
 
 def _from_rows(config: Config, rows: list[Row]) -> tuple[list[dict[str, Any]], Counter[str]]:

@@ -16,7 +16,8 @@ from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
-from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_needs
+from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_columns
+from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
 from rlconf.settings.trl_fields import config_class, method_of
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
 
     from data.solutions import Solution
     from data.tasks import Row, Task
+    from trainers.curriculum import Curriculum
     from trainers.shapers import Shaper
 
 __all__ = [
     "Parts",
     "build",
     "build_arguments",
+    "build_curriculum",
     "build_grpo_config",
     "build_model",
     "build_peft",
@@ -70,6 +73,7 @@ class Parts:
         dev: TRL's evaluation set, or None when TRL does not evaluate.
         shapers: in the order in which they are applied.
         peft_config: of the adapter, or None.
+        curriculum: not bound to the rows yet, or None.
         notes: what the user should know of the rows, a sentence each.
     """
 
@@ -83,12 +87,15 @@ class Parts:
     dev: Dataset | None = None
     shapers: list[Shaper] = field(default_factory=list)
     peft_config: LoraConfig | None = None
+    curriculum: Curriculum | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
     def recorded_columns(self) -> list[str]:
-        """Columns of the data set kept with the rollouts: what their rewards need, and the id."""
-        needed = dict.fromkeys(name for one in self.rewards for name in reward_needs(one.__name__))
+        """Columns of the data set kept with the rollouts: what their rewards read, and the id."""
+        needed = dict.fromkeys(
+            name for one in self.rewards for name in reward_columns(one.__name__)
+        )
         return [name for name in (*needed, "id") if name in self.train.column_names]
 
     @property
@@ -105,6 +112,7 @@ class Parts:
             "eval_dataset": self.dev,
             "peft_config": self.peft_config,
             "shapers": self.shapers,
+            "curriculum": self.curriculum,
             "rollout_data": self.recorded_columns,
             "accuracy_reward": accuracy if accuracy in names else None,
         }
@@ -142,6 +150,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
         dev=None if dev is None else dataset(dev),
         shapers=_build_shapers(config),
         peft_config=None if config.peft is None else build_peft(config.peft),
+        curriculum=build_curriculum(config),
         notes=[*task.notes, *dropped],
     )
 
@@ -239,6 +248,22 @@ def _build_shapers(config: Config) -> list[Shaper]:
     return [make_shaper(name, **options) for name, options in config.shaper.items()]
 
 
+def build_curriculum(config: Config) -> Curriculum | None:
+    """The curriculum with the pass rates that its section names.
+
+    Raises:
+        ConfigError: the file holds no pass rates.
+    """
+    if config.curriculum is None:
+        return None
+    from data.difficulty import read_difficulty
+    from trainers.curriculum import Curriculum
+
+    path = config.curriculum.get("path")
+    rates = None if path is None else read_difficulty(path)
+    return Curriculum(curriculum_settings(config.curriculum), rates)
+
+
 def dataset(rows: list[dict[str, Any]]) -> Dataset:
     """Rows as TRL takes them."""
     from datasets import Dataset
@@ -324,13 +349,13 @@ def check_held_out(source: str, asked: Iterable[str], task: Task) -> None:
     Args:
         source: the setting that names the file.
         asked: ids of its questions.
-        task: whose dev and test splits are held out.
+        task: whose dev, test and out-of-domain splits are held out.
 
     Raises:
         ConfigError: some of them are in these splits.
     """
     ids = set(asked)
-    for split in ("test", "dev"):
+    for split in ("test", "dev", "ood"):
         shared = ids & {str(row["id"]) for row in getattr(task, split)}
         if shared:
             raise ConfigError(
@@ -341,9 +366,18 @@ def check_held_out(source: str, asked: Iterable[str], task: Task) -> None:
 
 
 def check_same_tokens(
-    source: str, solutions: Sequence[Solution], tokenizer: PreTrainedTokenizerBase
+    source: str,
+    solutions: Sequence[Solution],
+    tokenizer: PreTrainedTokenizerBase,
+    otherwise: str = "",
 ) -> None:
     """Refuse tokens that mean other text to this model; a hundred solutions tell.
+
+    Args:
+        source: the setting that names the file.
+        solutions: sampled ones.
+        tokenizer: of the model to be trained.
+        otherwise: what else can be done about it, a clause.
 
     Raises:
         ConfigError: naming the first such solution.
@@ -354,5 +388,5 @@ def check_same_tokens(
             raise ConfigError(
                 f"{source} was sampled with another tokenizer: the tokens of "
                 f"{one.text[:40]!r} read {text[:40]!r} here. Sample again with this model, or "
-                "train the one that was sampled"
+                f"train the one that was sampled{otherwise}"
             )

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from rewards.errors import ConfigError
 from rlconf.building.parts import (
+    build_curriculum,
     build_reward,
     build_task,
     build_tokenizer,
     check_enough,
+    dataset,
     prompt_lengths,
     reward_weights,
     short_enough,
@@ -25,6 +27,7 @@ from rlconf.settings import arithmetic
 from rlconf.settings.check import check_columns, ranks
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
+from rlconf.settings.stages import stage_configs
 from rlconf.settings.trl_fields import effective, method_of
 
 if TYPE_CHECKING:
@@ -62,6 +65,7 @@ def inspect(
             f"rlconf inspect shows a batch to sample from and {named} samples none: leave "
             f"{named} out to see the task's prompts and gold answers"
         )
+    config = stage_configs(config)[0]
     args = effective(config.trainer)
     batch, problems = arithmetic.plan(args, ranks(config))
     raise_all(problems)
@@ -72,7 +76,13 @@ def inspect(
     tokenizer = build_tokenizer(config, task)
     train, dropped = short_enough(task.train, tokenizer, config)
     check_enough(train, batch.prompts, dropped)
-    shown = [train[index] for index in first_prompts(len(train), args, batch, config.seed)]
+    curriculum = build_curriculum(config)
+    if curriculum is None:
+        first = first_prompts(len(train), args, batch, config.seed)
+    else:
+        curriculum.bind(dataset(train), prompts=batch.prompts, batches=1, seed=config.seed)
+        first = curriculum.plan_for(0)[: batch.prompts]
+    shown = [train[index] for index in first]
     rewards = [build_reward(config, name) for name in weights]
     if task.rewards[0] not in weights:
         rewards.append(build_reward(config, task.rewards[0]))
@@ -146,14 +156,17 @@ def _golds(
         raise ConfigError(f"--gold {gold!r}: expected {{answer}} somewhere in it")
     chosen = config.reward.get("format")
     tags = () if chosen is None else tuple(chosen.get("tags", ("think", "answer")))
-    ways = golds.forms(gold, tags, opened=bool(chosen and chosen.get("opened")))
+    form_rewards = (chosen or {}, config.reward.get("table_format") or {})
+    ways = golds.forms(gold, tags, opened=any(one.get("opened") for one in form_rewards))
     first = [row for row in shown if row["answer"] is not None]
     if not first:
         return ways[0], [], []
     way, verdicts = golds.judge(rewards, first, ways, tokenizer)
     if not all_golds:
         return way, verdicts, first
-    every = [row for row in (*task.train, *task.dev, *task.test) if row["answer"] is not None]
+    every = [
+        row for row in (*task.train, *task.dev, *task.test, *task.ood) if row["answer"] is not None
+    ]
     return way, golds.judge(rewards, every, [way], tokenizer)[1], every
 
 
@@ -161,7 +174,7 @@ def _lengths(task: Task, tokenizer: Any, config: Config, limit: int) -> list[str
     """Tokens of the prompts of each split, and what does not fit."""
     lines = ["tokens of a prompt     rows   min  median   95 %   max"]
     room = _positions(config, tokenizer)
-    for name in ("train", "dev", "test"):
+    for name in ("train", "dev", "test", *(["ood"] if task.ood else [])):
         rows = getattr(task, name)
         counts = sorted(prompt_lengths(rows, tokenizer, config))
         if not counts:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.difficulty import read_difficulty, split_stages
 from data.tasks.reading import is_hub_id
 from rlconf.building.parts import (
     build_task,
@@ -18,11 +19,13 @@ from rlconf.building.parts import (
 from rlconf.redact import redact
 from rlconf.settings import arithmetic, foreign
 from rlconf.settings.check import check_columns, ranks, shaper_names, signals_asked
+from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.effects import advice, extra_forwards, without_effect
 from rlconf.settings.overrides import plain, show
 from rlconf.settings.plugins import settings_defaults
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config, to_dict
+from rlconf.settings.stages import stage_configs
 from rlconf.settings.trl_fields import defaults, effective, method_of
 
 if TYPE_CHECKING:
@@ -45,6 +48,10 @@ def report(config: Config) -> str:
     """
     if method_of(config.trainer) != "grpo":
         return _without_rollouts(config)
+    stages = stage_configs(config)
+    if len(stages) > 1:
+        told = [f"STAGE {n} OF {len(stages)}\n\n{report(one)}" for n, one in enumerate(stages, 1)]
+        return "\n\n".join(told)
     args = effective(config.trainer)
     batch, problems = arithmetic.plan(args, ranks(config))
     raise_all(problems)
@@ -53,6 +60,7 @@ def report(config: Config) -> str:
     blocks = {
         "task": told,
         "batch": _batch(args, batch, rows),
+        **({} if config.curriculum is None else {"curriculum": _curriculum(config, batch)}),
         "extra forwards per generation batch": extra_forwards(args, batch, _needs_signals(config)),
         "without effect here": without_effect(config.trainer, args, batch, config),
         "worth a look": advice(args, config),
@@ -181,6 +189,23 @@ def _batch(args: Any, batch: arithmetic.Batch, rows: int | None) -> list[str]:
     return lines
 
 
+def _curriculum(config: Config, batch: arithmetic.Batch) -> list[str]:
+    """What is planned at once, and how the questions split."""
+    section = config.curriculum or {}
+    settings = curriculum_settings(section)
+    rounds = f"rounds of {_many(settings.round_batches, 'generation batch', 'generation batches')}"
+    lines = [f"{settings.mode}, in {rounds}: {batch.prompts * settings.round_batches} prompts each"]
+    if settings.mode == "two_stage" and section.get("path"):
+        easy, hard = split_stages(read_difficulty(section["path"]), settings.threshold)
+        lines.append(
+            f"{len(easy)} questions are easy and {len(hard)} hard at a pass rate of "
+            f"{settings.threshold:g} in {section['path']}"
+        )
+    if settings.stage is not None:
+        lines.append(f"the {settings.stage} stage only")
+    return lines
+
+
 def differences(config: Config) -> list[str]:
     """`key = value (default)` for each setting of ours that is not at its default.
 
@@ -194,6 +219,7 @@ def differences(config: Config) -> list[str]:
         "task": (root["task"]["name"], config.task["name"]),
         "reward": (list(root["reward"]), list(config.reward)),
         "shaper": (list(root["shaper"]), list(config.shaper)),
+        "curriculum": (None, (config.curriculum or {}).get("mode")),
     }
     found = [
         f"{group} = {show(now)} (default: {show(usual)})"
@@ -202,11 +228,11 @@ def differences(config: Config) -> list[str]:
     ]
     usual = {key: value for key, value in root.items() if key not in _COMPARED_APART}
     now = {key: value for key, value in mine.items() if key not in _COMPARED_APART}
-    usual_parts, parts = _part_defaults(config), {key: mine[key] for key in chosen}
+    usual_parts, parts = _part_defaults(config), {key: mine[key] or {} for key in chosen}
     return found + _compare(_flat(usual), _flat(now)) + _compare(_flat(usual_parts), _flat(parts))
 
 
-_COMPARED_APART = ("trainer", "plugins", "task", "reward", "shaper")
+_COMPARED_APART = ("trainer", "plugins", "task", "reward", "shaper", "curriculum")
 
 
 def _part_defaults(config: Config) -> dict[str, Any]:
@@ -223,6 +249,12 @@ def _part_defaults(config: Config) -> dict[str, Any]:
         }
         for one in config.reward
     }
+    found["curriculum"] = {}
+    if config.curriculum is not None:
+        from trainers.curriculum.settings import CurriculumSettings
+
+        usual = settings_defaults(CurriculumSettings)
+        found["curriculum"] = {**usual, "path": None, "stages": []}
     found["shaper"] = {}
     if config.shaper:
         from trainers import shapers

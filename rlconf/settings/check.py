@@ -17,6 +17,7 @@ from rewards.registry import did_you_mean
 from rlconf.redact import secret_paths
 from rlconf.runs.watchdog import PHASES
 from rlconf.settings import arithmetic, foreign
+from rlconf.settings.check_curriculum import check_curriculum, check_stages
 from rlconf.settings.check_judging import check_judging
 from rlconf.settings.check_model import check_model, check_peft
 from rlconf.settings.check_solutions import check_method, check_pairs, check_sampling
@@ -34,6 +35,7 @@ __all__ = [
     "needs_gate",
     "options_under_guard",
     "ranks",
+    "reward_columns",
     "reward_needs",
     "shaper_names",
     "signals_asked",
@@ -57,6 +59,9 @@ def check(config: Config) -> list[Problem]:
     problems += found
     wrong = {key for problem in problems for key in problem.keys}
     problems += [p for p in _check_trainer(config, good) if not wrong.intersection(p.keys)]
+    if not any(key.startswith("trainer.") for key in wrong):
+        problems += check_curriculum(config)
+        problems += check_stages(config, problems, check)
     return problems
 
 
@@ -79,6 +84,14 @@ def reward_needs(name: str) -> tuple[str, ...]:
     import rewards
 
     return foreign.needs(name) if name in foreign.OPTIONS else rewards.spec(name).needs
+
+
+def reward_columns(name: str) -> tuple[str, ...]:
+    """All columns that a registered reward reads, those that it can do without included."""
+    import rewards
+
+    optional = () if name in foreign.OPTIONS else rewards.spec(name).reads
+    return (*reward_needs(name), *optional)
 
 
 def signals_asked(name: str) -> tuple[str, ...]:

@@ -65,6 +65,12 @@ def _check_demonstrations(config: Config) -> Iterator[Problem]:
     if given.path is not None and (given.column is not None or given.template != "{answer}"):
         text = "demonstrations.path takes sampled solutions as they are: leave column and template "
         yield Problem(f"{text}out", ("demonstrations.path",))
+    if given.path is None and (given.prefer != "first" or given.leaks or given.as_text):
+        text = "demonstrations.prefer, leaks and as_text are about sampled solutions, and "
+        yield Problem(f"{text}demonstrations.path names none", ("demonstrations.path",))
+    if "" in given.leaks:
+        text = "demonstrations.leaks holds an empty phrase, which every solution has: leave it out"
+        yield Problem(text, ("demonstrations.leaks",))
     if "{answer}" not in given.template:
         text = f"demonstrations.template={given.template!r}: expected {{answer}} somewhere in it"
         yield Problem(text, ("demonstrations.template",))

@@ -29,6 +29,7 @@ from rlconf.settings.fields import inner_section, read_section
 from rlconf.settings.overrides import Overrides, read_overrides
 from rlconf.settings.problems import Problem, nearest, raise_all
 from rlconf.settings.schema import Config, to_dict
+from rlconf.settings.stages import without
 
 __all__ = ["compose", "composed", "examine", "load", "save"]
 
@@ -167,6 +168,13 @@ def _from_tree(chosen: Overrides) -> DictConfig:
         if group not in config:
             config[group] = {}
     config.trainer = trl_fields.fitting(config.trainer)
+    if chosen.groups.get("curriculum") == "none":  # whatever an experiment says of it
+        config.curriculum = None
+    debug = chosen.groups.get("debug")
+    if debug not in (None, "null") and OmegaConf.select(config, "curriculum.stages"):
+        names = OmegaConf.select(OmegaConf.load(tree.CONF / "debug" / f"{debug}.yaml"), "trainer")
+        stages = OmegaConf.to_container(config.curriculum.stages)
+        config.curriculum.stages = without(stages, names or {})
     return config
 
 
@@ -193,6 +201,10 @@ def _lay_over(config: DictConfig, values: Sequence[tuple[str, Any]]) -> list[Pro
             continue
         if key.startswith("peft.") and config.get("peft") is None:
             problems.append(Problem(f"{key} is set but there is no adapter: add peft=lora", (key,)))
+            continue
+        if key.startswith("curriculum.") and config.get("curriculum") is None:
+            text = f"{key} is set but there is no curriculum: add curriculum=star"
+            problems.append(Problem(text, (key,)))
             continue
         if (
             not rest

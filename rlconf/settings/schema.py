@@ -1,10 +1,10 @@
 """What a configuration is: typed sections, one attribute per setting.
 
 `rlconf.settings.compose.compose` reads Hydra's tree and the command line and returns a `Config`;
-everything downstream (build, run, evaluate) reads it by attribute. Four sections hold plain
+everything downstream (build, run, evaluate) reads it by attribute. Five sections hold plain
 dictionaries, because their keys belong to somebody else: `trainer` (TRL's `GRPOConfig` fields),
-`task`, `reward` and `shaper` (options of whatever is registered under that name). They are checked
-all the same.
+`task`, `reward` and `shaper` (options of whatever is registered under that name), `curriculum`
+(settings of `trainers.curriculum`). They are checked all the same.
 
 This module imports the standard library only.
 """
@@ -173,7 +173,7 @@ class EvaluateSection:
     top_p: float = 1.0
     greedy: bool = True
     ks: list[int] = field(default_factory=lambda: [1, 4, 8])
-    split: Literal["train", "dev", "test"] = "test"
+    split: Literal["train", "dev", "test", "ood"] = "test"
     limit: int | None = None
     batch_size: int = 256
     max_new_tokens: int | None = None
@@ -204,7 +204,7 @@ class SamplingSection:
     top_p: float = 1.0
     max_new_tokens: int | None = None
     batch_size: int = 64
-    split: Literal["train", "dev", "test"] = "train"
+    split: Literal["train", "dev", "test", "ood"] = "train"
     limit: int | None = None
     path: str | None = None
 
@@ -220,12 +220,18 @@ class DemonstrationsSection:
             `solution` if the rows have one, else the gold answer in `template`.
         template: how a gold answer is written out; {answer} stands for it.
         max_per_question: different solutions of one question that are taken. Null: all.
+        prefer: which of them: the first, or the shortest.
+        leaks: phrases of solutions that are left out, for a teacher that was shown the answer.
+        as_text: learn the texts of a teacher with another tokenizer, not its tokens.
     """
 
     path: str | None = None
     column: str | None = None
     template: str = "{answer}"
     max_per_question: int | None = None
+    prefer: Literal["first", "shortest"] = "first"
+    leaks: list[str] = field(default_factory=list)
+    as_text: bool = False
 
 
 @dataclass
@@ -461,6 +467,10 @@ class Config:
         task: `name` and that task's options.
         reward: options by reward name, each with its `weight`; empty: the task's own rewards.
         shaper: options by shaper name, in the order in which they are applied.
+        curriculum: fields of `trainers.curriculum.CurriculumSettings`, and two more: `path`, a file
+            of pass rates by `rlconf difficulty`, and `stages`, a list of differences over this
+            section and, under `trainer`, over the trainer's, one training after the other. Null:
+            prompts in TRL's order.
     """
 
     name: str = "rlconf"
@@ -472,6 +482,7 @@ class Config:
     task: dict[str, Any] = field(default_factory=dict)
     reward: dict[str, dict[str, Any]] = field(default_factory=dict)
     shaper: dict[str, dict[str, Any]] = field(default_factory=dict)
+    curriculum: dict[str, Any] | None = None
     model: ModelSection = field(default_factory=ModelSection)
     peft: PeftSection | None = None
     launch: LaunchSection = field(default_factory=LaunchSection)

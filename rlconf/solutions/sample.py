@@ -82,6 +82,11 @@ def draw_solutions(
     task = build_task(config)
     if rows is None:
         rows = getattr(task, settings.split)[: settings.limit]
+    if not rows:
+        raise ConfigError(
+            f"task {task.name!r} has no questions in its {settings.split} split: choose another "
+            f"with sampling.split, or set task.{settings.split}_size"
+        )
     draw, tokenizer, model = _engine(config, task, world)
     return sample_to_file(
         path,

@@ -17,6 +17,7 @@ NAMES = [
     "OnlineTrainer",
     "RewardError",
     "RlconfError",
+    "STaRTrainer",
     "ShaperBatch",
     "Signals",
     "StorageError",
@@ -78,6 +79,7 @@ def test_errors_share_a_base_and_are_also_what_the_standard_library_would_raise(
         ("rewards.get", "name"),
         ("rewards.names", ""),
         ("rewards.confidence.token_certainty", "logits temperature"),
+        ("data.difficulty.split_stages", "pass_rates threshold"),
         (
             "trainers.maths.ucas.ucas_advantages",
             "advantages certainty chosen_logits mask num_generations settings comm",
@@ -91,7 +93,7 @@ def test_fixed_functions_start_with_these_parameters(path: str, parameters: str)
     assert list(inspect.signature(function).parameters)[: len(expected)] == expected
 
 
-@pytest.mark.parametrize("name", ["OnlineTrainer", "UCASTrainer"])
+@pytest.mark.parametrize("name", ["OnlineTrainer", "STaRTrainer", "UCASTrainer"])
 def test_trainers_take_grpo_trainers_constructor(name: str) -> None:
     """Each positional parameter of `trl.GRPOTrainer` is taken, under its name or by **kwargs."""
     from trl import GRPOTrainer

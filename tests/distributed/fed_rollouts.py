@@ -1,4 +1,4 @@
-"""Train UCAS on rollouts that are given, not sampled; `test_two_ranks.py` runs it.
+"""Train UCAS, and a curriculum, on given rollouts; `test_two_ranks.py` runs it.
 
     python fed_rollouts.py OUTPUT
     torchrun --nproc_per_node 2 fed_rollouts.py OUTPUT
@@ -23,8 +23,9 @@ from trl import GRPOConfig
 
 import rewards
 from trainers import OnlineTrainer
-from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04, UCASSettings
-from trainers.shapers import make_shaper
+from trainers.curriculum import Curriculum, CurriculumSettings
+from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04
+from trainers.shapers import Shaper, make_shaper
 
 ROWS, GROUP, STEPS = 24, 8, 3
 
@@ -44,17 +45,29 @@ def score(completions: list[str], **_: Any) -> list[float | None]:
 
 
 def main(output: str) -> None:
-    """Run both presets, and one with a reward that reads signals, and save what each left."""
+    """Run both presets, a reward that reads signals, a curriculum; save what each left."""
+    signed = rewards.get("crew", mode="signed", how="final", gate="score")
     results = {
-        "paper": train(PAPER_V1),
-        "release": train(RELEASE_2026_04),
-        "crew": train(PAPER_V1, rewards.get("crew", mode="signed", how="final", gate="score")),
+        "paper": train([make_shaper("ucas", **asdict(PAPER_V1))]),
+        "release": train([make_shaper("ucas", **asdict(RELEASE_2026_04))]),
+        "crew": train([make_shaper("ucas", **asdict(PAPER_V1))], signed),
+    }
+    online = CurriculumSettings(
+        mode="online", metric="score", upper=0.1, persist=0.3, check_every=1
+    )
+    curriculum = Curriculum(online)
+    results["curriculum"] = train([make_shaper("ucas")], curriculum=curriculum) | {
+        "digest": curriculum.digest(),
+        "plan": curriculum.plan_for(STEPS),
+        "history": curriculum.history,
     }
     if PartialState().is_main_process:
         torch.save(results, output)
 
 
-def train(settings: UCASSettings, *more: Any) -> dict[str, Any]:
+def train(
+    shapers: list[Shaper], *more: Any, curriculum: Curriculum | None = None
+) -> dict[str, Any]:
     """Run STEPS steps; this run's weights, shaped advantages by row, and metrics."""
     vocab = {token: i for i, token in enumerate(["<pad>", "<bos>", "<eos>", *"0123456789"])}
     core = Tokenizer(models.WordLevel(vocab, unk_token="<pad>"))
@@ -102,9 +115,12 @@ def train(settings: UCASSettings, *more: Any) -> dict[str, Any]:
             report_to=[],
             disable_tqdm=True,
         ),
-        train_dataset=Dataset.from_list([{"prompt": f"{i % 10}{i // 10}"} for i in range(30)]),
+        train_dataset=Dataset.from_list(
+            [{"prompt": f"{i % 10}{i // 10}", "id": f"q{i:02}"} for i in range(30)]
+        ),
         processing_class=tokenizer,
-        shapers=[make_shaper("ucas", **asdict(settings))],
+        shapers=shapers,
+        curriculum=curriculum,
     )
     first = state.process_index * per_rank
 
@@ -128,7 +144,7 @@ def train(settings: UCASSettings, *more: Any) -> dict[str, Any]:
         {
             key: value
             for key, value in entry.items()
-            if key.startswith(("ucas/", "crew/", "reward", "loss", "grad_norm"))
+            if key.startswith(("ucas/", "crew/", "curriculum/", "reward", "loss", "grad_norm"))
         }
         for entry in trainer.state.log_history
         if "loss" in entry

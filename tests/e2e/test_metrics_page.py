@@ -21,6 +21,7 @@ RUNS = {
     "cispo": ["shaper=[]", "trainer.loss_type=cispo", "trainer.beta=0.1"],
     "vespo": ["shaper=[]", "trainer.loss_type=vespo", "peft=lora"],
     "skip": ["guard.nan=skip", "shaper=[]"],
+    "curriculum": ["curriculum=online", "curriculum.filter=true", "curriculum.by=level"],
     "entropy": ["trainer.loss_type=grpo", "trainer.entropy_coef=0.01"],
 }
 

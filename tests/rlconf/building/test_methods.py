@@ -140,6 +140,23 @@ def test_sft_on_sampled_solutions(tmp_path: Path):
     assert example["labels"] == [-100] * len(first.prompt_ids) + first.completion_ids
     training.trainer.train()  # the columns are what TRL's collator takes
     assert training.trainer.state.global_step == 3
+    assert [reason for _, reason in training.sorted_out].count("wrong") == 6
+
+
+def test_sft_on_the_texts_of_a_teacher_with_another_tokenizer(tmp_path: Path):
+    config = compose(SFT)
+    foreign = [
+        replace(one, prompt_ids=[900, 901], completion_ids=[950], level=level)
+        for level, one in enumerate(solutions(config, build_task(config).train[:2]))
+    ]
+    path = tmp_path / "s.parquet"
+    write_solutions(path, foreign)
+    given = [f"demonstrations.path={path}", "demonstrations.as_text=true"]
+    training = make_training(compose([*SFT, *given]), tmp_path / "run")
+    example = training.trainer.train_dataset[0]
+    text = training.tokenizer.decode(example["input_ids"])
+    assert text == f"{build_task(config).train[0]['prompt']}{foreign[0].text}<eos>"
+    assert training.notes[1:] == ["demonstrations: none is of level 1, 3"]  # the wrong ones'
 
 
 def test_sft_never_learns_what_the_evaluation_asks(tmp_path: Path):

@@ -8,11 +8,13 @@ from omegaconf import OmegaConf
 
 import rewards
 from data import tasks
+from data.difficulty import measure, write_difficulty
 from rlconf.preview.validate import report
 from rlconf.settings import foreign, tree
 from rlconf.settings.compose import compose, composed
 from rlconf.settings.plugins import offer_registered, settings_defaults
 from rlconf.settings.schema import Config, to_dict
+from rlconf.settings.stages import stage_configs
 from trainers import shapers
 from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04
 
@@ -26,6 +28,9 @@ NEEDS = {
     ("task", "reasoning_gym"): ["task.name=chain_sum"],
     ("model", "hub"): ["model.path=some/model"],
     ("peft", "qlora"): ["model.path=some/model"],
+    ("curriculum", "star"): ["curriculum.path=pass_rates.parquet"],
+    ("experiment", "star_qwen3_0p6b"): ["curriculum.path=pass_rates.parquet"],
+    ("experiment", "star_qwen3_8b"): ["curriculum.path=pass_rates.parquet"],
 }
 
 
@@ -36,14 +41,22 @@ def test_the_number_of_experiments():
         "crew_dpo_math",
         "quickstart",
         "smollm2",
+        "star_qwen3_0p6b",
+        "star_qwen3_8b",
         "ucas_qwen_math_1p5b",
         "ucas_qwen_math_7b",
     ]
 
 
+@pytest.fixture(autouse=True)
+def _pass_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    write_difficulty("pass_rates.parquet", measure([("a", True, 1), ("b", False, 2)]))
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_is_valid(name: str):
-    config = compose([f"experiment={name}"])
+    config = compose([f"experiment={name}", *NEEDS.get(("experiment", name), [])])
     text = report(config)
     assert "optimiser step" in text
     assert ("without effect here" in text) == (config.trainer["method"] == "grpo")
@@ -51,8 +64,9 @@ def test_every_experiment_is_valid(name: str):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_can_be_tried_fast(name: str):
-    config = compose([f"experiment={name}", "debug=fast"])
-    assert config.trainer["max_steps"] == 3
+    needs = NEEDS.get(("experiment", name), [])
+    config = compose([f"experiment={name}", "debug=fast", *needs])
+    assert {one.trainer["max_steps"] for one in stage_configs(config)} == {3}
     assert config.launch.processes is None
 
 
@@ -70,7 +84,7 @@ def test_every_choice_composes(monkeypatch: pytest.MonkeyPatch):
             chosen = f"{group}=[{name}]" if group in tree.SEVERAL else f"{group}={name}"
             compose([chosen, *NEEDS.get((group, name), [])])
             tried += 1
-    assert tried >= len(FILES) == 54
+    assert tried >= len(FILES) > 40
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -88,12 +102,33 @@ def test_task_files_hold_the_defaults_of_the_code(name: str):
     assert in_file == {"name": name, **settings_defaults(tasks.get(name).settings)}
 
 
-@pytest.mark.parametrize("name", ["exact", "math", "boxed", "format", "length", "reasoning_gym"])
+OWN = ("exact", "math", "boxed", "format", "length", "reasoning_gym")
+TABLE = ("table_exact", "table_format", "table_partial")
+
+
+@pytest.mark.parametrize("name", [*OWN, *TABLE])
 def test_reward_files_hold_the_defaults_of_the_code(name: str):
     in_file = OmegaConf.to_container(OmegaConf.load(tree.CONF / "reward" / f"{name}.yaml"))
     options = dict(rewards.spec(name).options)
     as_yaml = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
     assert in_file == {name: {"weight": 1.0, **as_yaml}}
+
+
+@pytest.mark.parametrize(
+    ("preset", "weights", "profile"),
+    [
+        ("table", (0.2, 0.3, 0.5), "strict"),
+        ("table_star", (0.2, 0.3, 0.5), "star"),
+        ("table_r1", (1.0, None, 1.0), "strict"),
+    ],
+)
+def test_presets_of_the_composite_reward(preset: str, weights: tuple[float], profile: str):
+    chosen = compose([f"reward=[{preset}]", "task=tables"]).reward
+    parts = ("table_format", "table_partial", "table_exact")
+    assert tuple(chosen.get(name, {}).get("weight") for name in parts) == weights
+    assert {options["profile"] for options in chosen.values()} == {profile}
+    for name, options in chosen.items():
+        assert options.keys() == {"weight", *rewards.spec(name).options}
 
 
 @pytest.mark.parametrize(
@@ -156,3 +191,25 @@ def test_the_figures_of_the_paper():
         assert (punishment["weight"], punishment["soft_punish_cache"]) == (0.5, overlong)
         assert (config.shaper["ucas"]["alpha_pos"], config.shaper["ucas"]["beta"]) == (0.25, 0.01)
         assert config.evaluate.max_new_tokens == 3000
+
+
+@pytest.mark.parametrize(("name", "micro"), [("star_qwen3_0p6b", 8), ("star_qwen3_8b", 1)])
+def test_the_figures_of_star(name: str, micro: int):
+    config = compose([f"experiment={name}", *NEEDS["experiment", name]])
+    easy, hard = stage_configs(config)
+    for stage, generations, rate, batches in ((easy, 5, 1e-5, 20), (hard, 8, 1e-6, 120)):
+        trainer = stage.trainer
+        rows = trainer["per_device_train_batch_size"] * config.launch.processes
+        assert trainer["per_device_train_batch_size"] == micro
+        assert rows * trainer["steps_per_generation"] == 512 * generations
+        assert rows * trainer["gradient_accumulation_steps"] == 256 * generations
+        assert (trainer["num_generations"], trainer["learning_rate"]) == (generations, rate)
+        assert trainer["max_steps"] == 2 * batches
+        assert (trainer["epsilon"], trainer["epsilon_high"], trainer["delta"]) == (0.2, 0.28, 10.0)
+        assert (trainer["beta"], trainer["max_completion_length"]) == (0.0, 4096)
+    limits = {key: hard.curriculum[key] for key in ("threshold", "persist", "upper", "lower")}
+    assert limits == {"threshold": 0.6, "persist": 0.99, "upper": 0.8, "lower": None}
+    weights = {reward: options["weight"] for reward, options in config.reward.items()}
+    assert weights == {"table_format": 0.2, "table_partial": 0.3, "table_exact": 0.5}
+    assert config.sampling.n == 32
+    assert (config.evaluate.samples, config.evaluate.temperature) == (8, 0.6)
