@@ -5,7 +5,7 @@
 | `crew` | mean probability of the answer's tokens | one, shared |
 | `perplexity` | 1 / perplexity of the whole solution, in (0, 1] | the same |
 | `self_certainty` | mean KL(U ‖ p) over the solution, in nats | the same |
-| `norm_entropy` | exp(mean log-prob) x (1 - mean entropy / log V) of the whole solution | the same |
+| `norm_entropy` | exp(mean log-prob) x (1 - mean entropy / log V) of the solution | the same |
 | `deepconf` | least sure window of minus the mean of the 20 highest log-probs | the same |
 | `verifier` | P(Yes) / (P(Yes) + P(No)) when asked whether the answer is right | one |
 | `judge` | 1 to 5 points that the model gives in writing | generates |
