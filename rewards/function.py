@@ -18,7 +18,7 @@ from rewards.conversation import completion_messages, completion_text
 from rewards.errors import ConfigError, RewardError
 from rewards.isolation import SETTING_TYPES, Isolation
 from rewards.options import check_options
-from rewards.registry import Registry, file_of, place_of
+from rewards.registry import Registry, did_you_mean, file_of, place_of
 from rewards.values import Values, check_values
 
 # What TRL 1.16 passes to every reward function beside the columns of the data set.
@@ -36,6 +36,17 @@ TRL_KEYWORDS = frozenset(
 # What this module makes for a function that has a parameter of that name.
 OUR_KEYWORDS = frozenset({"messages", "log_part"})
 
+# What `OnlineTrainer` computes for a reward that declares it, one value per completion.
+SIGNALS = MappingProxyType(
+    {
+        "answer_log_probs": "log-probs of the answer's tokens at temperature 1; None without one",
+        "correctness": "value of the reward that the option `gate` names, else of the first",
+        "log_prob": "log-prob of each token at temperature 1, nats",
+        "certainty": "KL(U || policy) at each token, nats",
+        "chosen_logit": "raw logit of each token",
+    }
+)
+
 
 @dataclass(frozen=True)
 class RewardSpec:
@@ -45,7 +56,7 @@ class RewardSpec:
         name: its name on the command line and in metrics.
         needs: columns of the data set that it cannot do without.
         range: lowest and highest value, both included; None if nothing is promised.
-        signals: per-token signals that the trainer has to compute for it.
+        signals: what the trainer has to compute of the model for it, among `SIGNALS`.
         options: keyword option -> value used when the call says nothing.
         option_types: keyword option -> annotation (`Any` where there is none).
         module: the module that it was written in.
@@ -122,7 +133,8 @@ def reward(
         name: a letter, then letters, digits and underscores.
         needs: columns that it cannot do without, beyond those without a default.
         range: lowest and highest value that it may return, both included.
-        signals: per-token signals that it receives as keywords; computed by `OnlineTrainer`.
+        signals: what it receives of the model as keywords, a list with one entry per completion,
+            among `SIGNALS`; computed by `OnlineTrainer`.
         check: called with all options as keywords whenever some are set; raises
             `ConfigError` if the values do not go together.
         isolated: run it in worker processes, one completion at a time, under these limits (True:
@@ -201,6 +213,12 @@ class _Caller:
                 raise ConfigError(
                     f"reward {name!r}: {key}={value!r} is a string; write ({value!r},)."
                 )
+        unknown = [signal for signal in signals if signal not in SIGNALS]
+        if unknown:
+            raise ConfigError(
+                f"reward {name!r} declares the signal {unknown[0]!r}. "
+                f"{did_you_mean(unknown[0], SIGNALS)}"
+            )
         if bounds is not None and not bounds[0] < bounds[1]:
             raise ConfigError(f"reward {name!r}: range={bounds!r} does not run from low to high.")
         for p in parameters:

@@ -25,6 +25,9 @@ COLUMNS: dict[str, Any] = {
     "answer": "7",
     "gold": '["7"]',
     "level": 1,
+    # Of crew, which its trainer computes: two sure tokens of a right answer.
+    "answer_log_probs": [-0.1, -0.2],
+    "correctness": 1.0,
     # Of reasoning_gym: a question whose scorer evaluates the answer.
     "source": json.dumps(
         {

@@ -14,28 +14,37 @@ Overridden, always through `super()` (see `trainers/online.py`):
     transformers.Trainer._get_grad_norm(model, grad_norm=None), called once before each optimiser
         step, after clipping and before `optimizer.step()` (see `trainers/finite.py`)
 Only listened to:
+    GRPOTrainer._generate(prompts) -> (prompt_ids, completion_ids, tool_mask, completions, logprobs,
+        extra_fields, images, tool_images), lists without padding
     GRPOTrainer._get_per_token_logps_and_entropies(model, input_ids, attention_mask,
         logits_to_keep, batch_size=None, ...) -> (logps, entropies, aux_loss)
 Read:
     SFTTrainer._metrics
     GRPOTrainer._metrics, ._logs, .reward_func_names, .num_generations, .temperature
+    GRPOTrainer._tokenizer, .eos_token_ids, .pad_to_multiple_of, .mask_truncated_completions,
+        .environments, .async_loop, ._log_completion_extra, ._log_metric, and .reward_funcs, whose
+        entries are swapped while rewards are called (see `trainers/reward_signals.py`)
     GRPOTrainer._step, ._buffered_inputs, ._entropy_window_stats, ._current_train_step_time, saved
         and set again on resume (see `trainers/resume.py`), as are .reward_weights and .ref_model
     transformers.Trainer._tr_loss, ._total_loss_scalar, ._globalstep_last_logged, likewise, after
         the base class has reset them at the start of training
     trl.trainer.utils: add_fused_lm_head (which patches `forward` of the innermost causal LM),
-        FusedCausalLMOutput, maybe_gather_lm_head_ctx, RepeatSampler
+        FusedCausalLMOutput, maybe_gather_lm_head_ctx, RepeatSampler, pad, is_async_callable
     trl.chat_template_utils: is_chat_template_prefix_preserving(processing_class) -> bool
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from peft import PeftModel
 from torch import nn
 from trl.chat_template_utils import is_chat_template_prefix_preserving
-from trl.trainer.utils import FusedCausalLMOutput, RepeatSampler, maybe_gather_lm_head_ctx
+from trl.trainer.utils import (
+    FusedCausalLMOutput,
+    RepeatSampler,
+    is_async_callable,
+    maybe_gather_lm_head_ctx,
+    pad,
+)
 
 __all__ = [
     "COUNTERS",
@@ -44,9 +53,10 @@ __all__ = [
     "FusedCausalLMOutput",
     "RepeatSampler",
     "causal_lm",
-    "head_scaling",
+    "is_async_callable",
     "is_chat_template_prefix_preserving",
     "maybe_gather_lm_head_ctx",
+    "pad",
     "policy_is_active",
 ]
 
@@ -85,21 +95,3 @@ def policy_is_active(model: nn.Module) -> bool:
     if not isinstance(model, PeftModel):
         return True
     return bool(model.has_active_enabled_adapter) and model.active_adapter != "ref"
-
-
-def head_scaling(config: Any) -> tuple[float, float | None]:
-    """(logit scale, final soft cap) that the model's own head applies; (1.0, None) for most models.
-
-    The same reading of the config as TRL's `add_fused_lm_head`; a contract test holds the two
-    together on models with a scale and with a soft cap.
-    """
-    text = config.get_text_config()
-    softcap = getattr(text, "final_logit_softcapping", None)
-    for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
-        scale = getattr(text, name, None)
-        if scale is not None:
-            return float(scale), softcap
-    scaling = getattr(text, "logits_scaling", None)
-    if scaling is not None:
-        return (float(scaling) if text.model_type == "hyperclovax" else 1.0 / scaling), softcap
-    return 1.0, softcap

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # These objectives take one advantage per sequence; per-token advantages would broadcast to a
@@ -35,5 +35,28 @@ def conflicts(args: Any, shapers: Sequence[str]) -> list[str]:
         found.append(
             f"trainer.off_policy_mask_threshold={args.off_policy_mask_threshold} decides by the "
             f"sign of a sequence's advantage and {used} gives one per token: set it to null"
+        )
+    return found
+
+
+def remarks(rewards: Mapping[str, Mapping[str, Any]], shapers: Sequence[str]) -> list[str]:
+    """Combinations that run and that the user should know of, one sentence each.
+
+    Args:
+        rewards: options by name of the rewards in use.
+        shapers: names of the shapers in use.
+    """
+    if "crew" not in rewards:
+        return []
+    found = []
+    if rewards["crew"].get("mode") == "raw":
+        found.append(
+            "reward.crew.mode=raw pays for confidence whether the answer is right or not, so the "
+            "policy can raise it by becoming confidently wrong: prefer gated or signed"
+        )
+    if "ucas" in shapers:
+        found.append(
+            "reward=[crew] and shaper=[ucas] pull in opposite directions: CRew favours right "
+            "answers that are sure, UCAS those that are not"
         )
     return found

@@ -6,6 +6,7 @@ With no part given it is `trl.GRPOTrainer` bit for bit (tests/invariant). Every 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,13 +22,21 @@ from rewards.confidence import masked_mean
 from rewards.errors import ConfigError
 from trainers import resume
 from trainers._trl import IMAGE_KEYS, policy_is_active
-from trainers.compatibility import conflicts
+from trainers.compatibility import conflicts, remarks
 from trainers.guarded import GuardedTrainer
+from trainers.reward_signals import (
+    Generated,
+    RewardSignals,
+    call_keywords,
+    check_without_images,
+)
 from trainers.rollout import Rollout, RolloutTokens
 from trainers.sampler import ResumableRepeatSampler
 from trainers.shapers.base import Shaper, ShaperBatch
 from trainers.signals import SignalRecorder, Signals, evaluating
 from trainers.state import State, Stateful
+
+_log = logging.getLogger(__name__)
 
 
 class OnlineTrainer(GuardedTrainer, GRPOTrainer):
@@ -50,9 +59,11 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             is drawn: shapers, reward functions and listeners with `state_dict`/`load_state_dict`
             (`trainers.state.Stateful`). Whoever adds a part with a state puts it here.
 
+    Rewards that declare signals (`rewards.function.SIGNALS`) get them, in training and evaluation.
+
     Raises:
         ConfigError: a setting of `args` rules out a shaper, shapers disagree on the temperature of
-            the certainty, or `accuracy_reward` names no reward function.
+            the certainty, `accuracy_reward` names no reward function, or a reward has no gate.
     """
 
     def __init__(
@@ -98,9 +109,18 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             )
         if problems:
             raise ConfigError("\n".join(problems))
+        if self.accelerator.is_main_process:
+            specs = [f.spec for f in self.reward_funcs if hasattr(f, "spec")]
+            chosen = {spec.name: spec.options for spec in specs}
+            for text in remarks(chosen, [part.name for part in self.shapers]):
+                _log.warning("%s.", text)
+        self._asked = RewardSignals(self)
+        self._generated: Generated | None = None
+        self._batch_signals: Signals | None = None
         self._recorder: SignalRecorder | None = None
         self._listener: SignalRecorder | None = None
-        if any(part.needs for part in self.shapers):
+        self._shapers_ask = any(part.needs for part in self.shapers)
+        if self._shapers_ask or self._asked.of_tokens:
             self._recorder = SignalRecorder(
                 self.model,
                 self.temperature,
@@ -119,11 +139,33 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         )
         return self.train_sampler
 
+    def _generate(self, prompts: Any) -> Any:
+        # Listens only: rewards that ask for signals need the token ids, which they are not given.
+        output = super()._generate(prompts)
+        if self._recorder is not None and self._asked.of_tokens:
+            prompt_ids, completion_ids, tool_mask, *_, images, tool_images = output
+            pictured = images is not None or any(tool_images or ())
+            self._generated = Generated(prompt_ids, completion_ids, tool_mask, pictured)
+            answers = self._asked.locate(self._generated)
+            whole = self._shapers_ask and self.model.training
+            self._recorder.clear(answers if self._asked.of_answers_alone and not whole else None)
+        return output
+
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
     ) -> Tensor:
-        with self.phase("reward"):
-            matrix = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        batch = (inputs, prompts, completions, completion_ids_list)
+        handing: Any = nullcontext()
+        if self._recorder is not None and self._generated is not None:
+            if not self._recorder.recorded:
+                check_without_images(self._generated)
+            self._batch_signals = self._signals(self._recorder, self._generated.padded(self))
+        if self._asked.any:
+            handing = self._asked.handed_over(
+                self._generated, self._batch_signals, call_keywords(self, *batch)
+            )
+        with self.phase("reward"), handing:
+            matrix = super()._calculate_rewards(*batch)
         self._rewards = dict(zip(self.reward_func_names, matrix.unbind(dim=1), strict=True))
         if self.accuracy_reward is not None:
             scores = self._rewards[self.accuracy_reward]
@@ -151,16 +193,21 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             return self._generate_score_and_shape(inputs)
 
     def _generate_score_and_shape(self, inputs: Any) -> dict[str, Any]:
-        if not self.model.training:
-            return super()._generate_and_score_completions(inputs)
-        self.generation += 1
-        self._listener = self._recorder
+        training = self.model.training
+        if training:
+            self.generation += 1
+        self._listener = self._recorder if training or self._asked.of_tokens else None
         try:
             output = super()._generate_and_score_completions(inputs)
+            return self._shape(inputs, output) if training else output
         finally:
-            self._listener = None
+            self._listener = self._generated = self._batch_signals = None
+
+    def _shape(self, inputs: Any, output: dict[str, Any]) -> dict[str, Any]:
         batch = self._shaper_batch(output)
-        signals = None if self._recorder is None else self._signals(self._recorder, output)
+        signals = None
+        if self._recorder is not None and self._shapers_ask:
+            signals = self._batch_signals or self._signals(self._recorder, output)
         for part in self.shapers:
             batch.advantages = part(batch, signals)
         output["advantages"] = batch.advantages
@@ -190,18 +237,20 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             comm=self._comm,
         )
 
-    def _signals(self, recorder: SignalRecorder, output: dict[str, Any]) -> Signals:
-        """The signals of this rollout: those that rode along, else one forward without gradient."""
-        length = output["completion_ids"].size(1)
+    def _signals(self, recorder: SignalRecorder, batch: dict[str, Any]) -> Signals:
+        """The signals of this batch: those that rode along, else one forward without gradient."""
+        length = batch["completion_ids"].size(1)
+        sizes = self.args.per_device_train_batch_size, self.args.per_device_eval_batch_size
+        size = sizes[0] if self.model.training else sizes[1]
         if not recorder.recorded:
             with torch.no_grad(), evaluating(self.model), recorder.recording(alone=True):
                 super()._get_per_token_logps_and_entropies(
                     self.model,
-                    torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1),
-                    torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1),
+                    torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+                    torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
                     length,
-                    batch_size=self.args.per_device_train_batch_size,
-                    **{key: output[key] for key in IMAGE_KEYS if key in output},
+                    batch_size=size,
+                    **{key: batch[key] for key in IMAGE_KEYS if key in batch},
                 )
         return recorder.take(length)
 

@@ -20,11 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from rewards.confidence import HeadSignals, head_signals
+from rewards.confidence import HeadSignals, head_scaling, head_signals
 from trainers._trl import (
     FusedCausalLMOutput,
     causal_lm,
-    head_scaling,
     maybe_gather_lm_head_ctx,
 )
 
@@ -36,18 +35,22 @@ _CHUNK_ELEMENTS = 2**25
 class Signals:
     """Per-token signals of the policy that sampled the rollout; NaN where nothing was generated.
 
+    Where only some positions were asked for, NaN at the others too.
+
     Attributes:
         certainty: (B, T), KL(uniform || policy) in nats, >= 0.
         chosen_logit: (B, T), raw logit of the sampled token (after the head's own scale and soft
             cap, before temperature).
         vocab_size: V, the rows of the output matrix.
         log_prob: (B, T), log-probability of the sampled token at the sampling temperature.
+        model_log_prob: (B, T), the same at temperature 1.
     """
 
     certainty: Tensor
     chosen_logit: Tensor
     vocab_size: int
     log_prob: Tensor
+    model_log_prob: Tensor
 
 
 class SignalRecorder:
@@ -64,6 +67,7 @@ class SignalRecorder:
         self._certainty_temperature = certainty_temperature
         self._mode: str | None = None
         self._chunks: list[HeadSignals] = []
+        self._positions: Tensor | None = None
         self._vocab_size = 0
         self._wrap(causal_lm(model))
 
@@ -81,9 +85,15 @@ class SignalRecorder:
         finally:
             self._mode = None
 
-    def clear(self) -> None:
-        """Forget what was recorded."""
+    def clear(self, positions: Tensor | None = None) -> None:
+        """Forget what was recorded.
+
+        Args:
+            positions: (B, T) bool, completion tokens that alone are wanted of what is recorded
+                next, its rows in this order; None for all.
+        """
         self._chunks = []
+        self._positions = positions
 
     @property
     def recorded(self) -> bool:
@@ -92,11 +102,11 @@ class SignalRecorder:
 
     def take(self, completion_length: int) -> Signals:
         """The signals of the last T positions of the recorded forwards, rows in their order."""
-        certainty, chosen, log_prob = (
+        certainty, chosen, log_prob, model_log_prob = (
             torch.cat(parts)[:, -completion_length:] for parts in zip(*self._chunks, strict=True)
         )
         self.clear()
-        return Signals(certainty, chosen, self._vocab_size, log_prob)
+        return Signals(certainty, chosen, self._vocab_size, log_prob, model_log_prob)
 
     def _wrap(self, model: nn.Module) -> None:
         fused_forward = model.forward
@@ -135,6 +145,11 @@ class SignalRecorder:
             weight, bias = weight.full_tensor(), None if bias is None else bias.full_tensor()
         hidden, labels = hidden.to(weight.device), labels.to(weight.device)
         mask = labels != -100
+        if self._positions is not None:
+            first = sum(len(chunk.log_prob) for chunk in self._chunks)
+            wanted = self._positions[first : first + len(mask)].to(mask.device)
+            mask[:, : -wanted.size(1)] = False
+            mask[:, -wanted.size(1) :] &= wanted
         logit_scale, softcap = head_scaling(model.config)
         # Inside the model's forward, so that the gather under ZeRO-3 finds its hooks armed.
         with maybe_gather_lm_head_ctx(weight, bias):

@@ -1,11 +1,15 @@
 """Measures of a policy's certainty, as pure functions of tensors."""
 
 from rewards.confidence.certainty import token_certainty
-from rewards.confidence.head import HeadSignals, head_signals
+from rewards.confidence.crew import Aggregate, crew_score
+from rewards.confidence.head import HeadSignals, head_scaling, head_signals
 from rewards.confidence.masked import masked_max, masked_mean, masked_min, masked_sum
 
 __all__ = [
+    "Aggregate",
     "HeadSignals",
+    "crew_score",
+    "head_scaling",
     "head_signals",
     "masked_max",
     "masked_mean",

@@ -1,6 +1,6 @@
 """Certainty, chosen logit and log-prob straight from hidden states, without (tokens × V) logits."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +16,13 @@ class HeadSignals(NamedTuple):
         certainty: (N,) c = KL(U ‖ p) in nats at the certainty temperature, ≥ 0.
         chosen_logit: (N,) raw logit of the label: after scale and soft cap, before temperature.
         log_prob: (N,) log-probability of the label at the sampling temperature, ≤ 0.
+        model_log_prob: (N,) the same at temperature 1, ≤ 0.
     """
 
     certainty: Tensor
     chosen_logit: Tensor
     log_prob: Tensor
+    model_log_prob: Tensor
 
 
 @torch.no_grad()
@@ -54,7 +56,7 @@ def head_signals(
         chunk_size: rows per chunk, ≥ 1. A few tensors of chunk_size × V numbers exist at a time.
 
     Returns:
-        Three (N,) tensors without gradient, float32 (float64 for a float64 head).
+        Four (N,) tensors without gradient, float32 (float64 for a float64 head).
 
     Raises:
         ValueError: the shapes disagree, or a temperature, the soft cap or the chunk size is not
@@ -87,13 +89,34 @@ def head_signals(
 
         scaled = logits if temperature == 1.0 else logits / temperature
         logsumexp = scaled.logsumexp(dim=-1)
-        log_prob = chosen / temperature - logsumexp
+        log_prob = model_log_prob = chosen / temperature - logsumexp
+        if temperature != 1.0:
+            model_log_prob = chosen - logits.logsumexp(dim=-1)
 
         if certainty_temperature != temperature:
             scaled = logits if certainty_temperature == 1.0 else logits / certainty_temperature
             logsumexp = scaled.logsumexp(dim=-1)
-        chunks.append(HeadSignals(certainty_given_logsumexp(scaled, logsumexp), chosen, log_prob))
+        certainty = certainty_given_logsumexp(scaled, logsumexp)
+        chunks.append(HeadSignals(certainty, chosen, log_prob, model_log_prob))
     return HeadSignals(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
+
+
+def head_scaling(config: Any) -> tuple[float, float | None]:
+    """(logit scale, final soft cap) that the model's own head applies; (1.0, None) for most models.
+
+    The same reading of the config as TRL's `add_fused_lm_head`; a contract test holds the two
+    together on models with a scale and with a soft cap.
+    """
+    text = config.get_text_config()
+    softcap = getattr(text, "final_logit_softcapping", None)
+    for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
+        scale = getattr(text, name, None)
+        if scale is not None:
+            return float(scale), softcap
+    scaling = getattr(text, "logits_scaling", None)
+    if scaling is not None:
+        return (float(scaling) if text.model_type == "hyperclovax" else 1.0 / scaling), softcap
+    return 1.0, softcap
 
 
 def _check_shapes(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> None:

@@ -16,7 +16,7 @@ from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
-from rlconf.settings.check import check_columns, options_under_guard, reward_needs
+from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_needs
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
 from rlconf.settings.trl_fields import config_class, method_of
@@ -121,7 +121,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
     task = build_task(config)
     weights = reward_weights(config, task)
     raise_all(check_columns(weights, list(task.train[0]), task.name))
-    rewards = overlapped([build_reward(config, name) for name in weights])
+    rewards = overlapped([_build_trained(config, name, task) for name in weights])
     arguments = build_grpo_config(config, task, list(weights.values()), output_dir)
     dev = dev_rows(task, arguments)
     model, tokenizer = build_model(config, task)
@@ -152,10 +152,26 @@ def build_task(config: Config) -> Task:
 
 
 def reward_weights(config: Config, task: Task) -> dict[str, float]:
-    """Weight by reward, in order; the task's own rewards, each with weight 1, if none is chosen."""
+    """Weight by reward, in order; the task's own rewards, each with weight 1, if none is chosen.
+
+    A reward that only says what is right for another one, and is not chosen, has weight 0.
+    """
     if not config.reward:
         return dict.fromkeys(task.rewards, 1.0)
-    return {name: float(options.get("weight", 1.0)) for name, options in config.reward.items()}
+    weights = {name: float(options.get("weight", 1.0)) for name, options in config.reward.items()}
+    for name, options in config.reward.items():
+        if needs_gate(name):
+            weights.setdefault(options.get("gate") or task.rewards[0], 0.0)
+    return weights
+
+
+def _build_trained(config: Config, name: str, task: Task) -> RewardFunction:
+    """A reward of a training run: its gate, if it needs one and none is named, is the task's."""
+    function = build_reward(config, name)
+    if needs_gate(name) and config.reward[name].get("gate") is None:
+        bound: RewardFunction = function.bind(gate=task.rewards[0])  # type: ignore[attr-defined]
+        return bound
+    return function
 
 
 def build_reward(config: Config, name: str) -> RewardFunction:

@@ -17,7 +17,7 @@ from rlconf.building.parts import (
 )
 from rlconf.redact import redact
 from rlconf.settings import arithmetic, foreign
-from rlconf.settings.check import check_columns, ranks, shaper_names
+from rlconf.settings.check import check_columns, ranks, shaper_names, signals_asked
 from rlconf.settings.effects import advice, extra_forwards, without_effect
 from rlconf.settings.overrides import plain, show
 from rlconf.settings.plugins import settings_defaults
@@ -55,7 +55,7 @@ def report(config: Config) -> str:
         "batch": _batch(args, batch, rows),
         "extra forwards per generation batch": extra_forwards(args, batch, _needs_signals(config)),
         "without effect here": without_effect(config.trainer, args, batch, config),
-        "worth a look": advice(args),
+        "worth a look": advice(args, config),
         "differences from TRL's defaults": _trainer_differences(config.trainer),
         "differences from rlconf's defaults": differences(config),
     }
@@ -242,6 +242,9 @@ def _trainer_differences(trainer: Mapping[str, Any]) -> list[str]:
 
 
 def _needs_signals(config: Config) -> bool:
+    asked = {signal for name in config.reward for signal in signals_asked(name)}
+    if asked - {"correctness"}:
+        return True
     if not config.shaper:
         return False
     from trainers import shapers

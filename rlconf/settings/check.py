@@ -30,10 +30,12 @@ __all__ = [
     "check_columns",
     "check_rewards",
     "is_isolated",
+    "needs_gate",
     "options_under_guard",
     "ranks",
     "reward_needs",
     "shaper_names",
+    "signals_asked",
 ]
 
 
@@ -71,6 +73,21 @@ def reward_needs(name: str) -> tuple[str, ...]:
     import rewards
 
     return foreign.needs(name) if name in foreign.OPTIONS else rewards.spec(name).needs
+
+
+def signals_asked(name: str) -> tuple[str, ...]:
+    """The signals that a reward declares; none for TRL's, and for a name that is not registered."""
+    import rewards
+
+    known = name not in foreign.OPTIONS and name in rewards.names()
+    return rewards.spec(name).signals if known else ()
+
+
+def needs_gate(name: str) -> bool:
+    """Whether a reward has the option to name another one that says what is right, and needs it."""
+    import rewards
+
+    return "correctness" in signals_asked(name) and "gate" in rewards.spec(name).options
 
 
 def options_under_guard(config: Config, name: str) -> dict[str, Any]:
@@ -145,9 +162,26 @@ def check_rewards(config: Config) -> Iterator[Problem]:
                 rewards.get(name, **(rest if guard else options_under_guard(config, name)))
             except RlconfError as error:
                 yield Problem(f"{path}: {error}", (path,))
+        yield from _check_gate(name, options.get("gate"))
     if config.reward and all(one.get("weight", 1.0) == 0 for one in config.reward.values()):
         names = ", ".join(f"reward.{name}.weight" for name in config.reward)
         yield Problem(f"every reward has weight 0, so nothing is learnt: set {names}", ("reward",))
+
+
+def _check_gate(name: str, gate: str | None) -> list[Problem]:
+    """The reward that another one asks what is right."""
+    import rewards
+
+    if gate is None or not needs_gate(name):
+        return []
+    path = f"reward.{name}.gate"
+    known = sorted(
+        {*rewards.names(), *foreign.OPTIONS} - {n for n in rewards.names() if needs_gate(n)}
+    )
+    if gate in known:
+        return []
+    text = f"{path}={gate}: expected a reward that says what is right. {did_you_mean(gate, known)}"
+    return [Problem(text, (path,))]
 
 
 def _check_guard(config: Config) -> list[Problem]:

@@ -20,7 +20,7 @@ def extra_forwards(args: SimpleNamespace, batch: Batch, needs_signals: bool) -> 
     Args:
         args: trainer settings, defaults filled in.
         batch: the generation batch.
-        needs_signals: whether a chosen shaper needs signals of the sampling policy.
+        needs_signals: whether a chosen shaper or reward needs signals of the sampling policy.
 
     Returns:
         One sentence for each; empty if there is none.
@@ -38,9 +38,9 @@ def extra_forwards(args: SimpleNamespace, batch: Batch, needs_signals: bool) -> 
     if args.beta != 0:
         found.append(f"1 forward of the reference model, because trainer.beta={args.beta}")
     if needs_signals and scores_old:
-        found.append("0 forwards for the shapers' signals: they ride on the old log-probs'")
+        found.append("0 forwards for the policy's signals: they ride on the old log-probs'")
     elif needs_signals:
-        found.append("1 forward for the shapers' signals (certainty, chosen logit)")
+        found.append("1 forward for the policy's signals, which shapers and rewards share")
     return found
 
 
@@ -105,9 +105,11 @@ def without_effect(
     return found
 
 
-def advice(args: SimpleNamespace) -> list[str]:
+def advice(args: SimpleNamespace, config: Config) -> list[str]:
     """Combinations that run and are seldom meant, one sentence each."""
-    found: list[str] = []
+    from trainers.compatibility import remarks
+
+    found = remarks(config.reward, list(config.shaper))
     if args.loss_type == "cispo" and args.epsilon_high is None:
         found.append(
             "trainer.loss_type=cispo without epsilon_high clamps every weight at epsilon="

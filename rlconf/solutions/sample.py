@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data.solutions import Solution, sample, sample_to_file
+from data.solutions.fingerprint import template_digest, weights_stamp
 from rewards.errors import ConfigError
 from rlconf.building.parts import build_reward, build_task
 from rlconf.building.policy import build_model, build_tokenizer, model_path, model_source
@@ -161,14 +160,13 @@ def _identity(
 ) -> dict[str, Any]:
     """What the solutions depend on: another of these, another file."""
     settings = config.sampling
-    template = tokenizer.chat_template
     return redact(
         {
             "model": model,
             "revision": config.model.revision,
             "weights": weights_stamp(model),
             "dtype": config.model.dtype,
-            "chat_template_sha256": None if template is None else _digest(template),
+            "chat_template_sha256": template_digest(tokenizer),
             "chat_template_kwargs": config.trainer.get("chat_template_kwargs"),
             "task": config.task,
             "split": settings.split,
@@ -184,20 +182,6 @@ def _identity(
             "versions": {name: version(name) for name in ("torch", "transformers")},
         }
     )
-
-
-def weights_stamp(model: str) -> str | None:
-    """Names, sizes and times of a folder's weights as one hash; None for a hub id.
-
-    A model trained again in the same folder must not go on with solutions of its former self.
-    """
-    files = sorted(Path(model).glob("*.safetensors")) if Path(model).is_dir() else []
-    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return _digest(json.dumps(stats)) if files else None
-
-
-def _digest(text: Any) -> str:
-    return hashlib.sha256(str(text).encode()).hexdigest()[:16]
 
 
 class _Bar:

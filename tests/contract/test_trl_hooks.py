@@ -16,6 +16,9 @@ SIGNATURES = {
     "_get_train_sampler": ["self", "dataset"],
     "_generate_and_score_completions": ["self", "inputs"],
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
+    "_generate": ["self", "prompts"],
+    "_log_completion_extra": ["self", "column", "values"],
+    "_log_metric": ["self", "name", "value"],
     "_save_checkpoint": ["self", "model", "trial"],
     "_load_optimizer_and_scheduler": ["self", "checkpoint"],
     "_compute_loss": ["self", "model", "inputs"],
@@ -62,6 +65,17 @@ def test_prefix_preserving_takes_a_tokenizer() -> None:
     ]
 
 
+def test_padding_takes_what_we_give() -> None:
+    from trl.trainer.utils import pad
+
+    assert list(inspect.signature(pad).parameters) == [
+        "tensors",
+        "padding_value",
+        "padding_side",
+        "pad_to_multiple_of",
+    ]
+
+
 def test_scoring_forward_takes_what_the_signal_pass_gives() -> None:
     from trainers._trl import IMAGE_KEYS
 
@@ -105,6 +119,38 @@ def rollout(trainer: GRPOTrainer, rows: int = 16) -> dict[str, torch.Tensor]:
     return trainer._generate_and_score_completions(
         [trainer.train_dataset[i // 4] for i in range(rows)]
     )
+
+
+def test_what_generate_returns_and_rewards_are_called_with(trainer, prompts) -> None:
+    """The first three and the images are read; the keywords are those that we call a gate with."""
+    from trainers.reward_signals import call_keywords
+
+    seen = {}
+
+    def look(**keywords):
+        seen.update(keywords)
+        return [0.0] * len(keywords["completions"])
+
+    part = trainer()
+    part.reward_funcs = [look]
+    generated = []
+    original = part._generate
+    part._generate = lambda asked: generated.append(original(asked)) or generated[0]
+    rollout(part)
+    (output,) = generated
+    prompt_ids, completion_ids, tool_mask, *_, images, tool_images = output
+    assert len(output) == 8
+    assert len(prompt_ids) == len(completion_ids) == 16
+    assert all(isinstance(row[-1], int) for row in (*prompt_ids, *completion_ids))
+    assert tool_mask is None
+    assert images is None
+    assert not tool_images
+    rows = [prompts[i // 4] for i in range(16)]
+    assert set(call_keywords(part, rows, [], [], [])) == set(seen)
+    assert part.environments is None
+    assert part.pad_to_multiple_of is None
+    assert part.mask_truncated_completions is False
+    assert part._tokenizer.eos_token_id in part.eos_token_ids
 
 
 def test_rollout_keys_and_shapes(trainer) -> None:
@@ -211,8 +257,7 @@ def test_loss_takes_one_advantage_per_token(trainer, loss_type: str) -> None:
 )
 def test_head_scaling_is_that_of_the_fused_head(config: str, overrides: dict[str, float]) -> None:
     """Our log-probs from hidden states are TRL's, so certainty and chosen logit see its logits."""
-    from rewards.confidence import head_signals
-    from trainers._trl import head_scaling
+    from rewards.confidence import head_scaling, head_signals
 
     torch.manual_seed(0)
     settings = {

@@ -21,6 +21,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import GRPOConfig
 
+import rewards
 from trainers import OnlineTrainer
 from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04, UCASSettings
 from trainers.shapers import make_shaper
@@ -43,13 +44,17 @@ def score(completions: list[str], **_: Any) -> list[float | None]:
 
 
 def main(output: str) -> None:
-    """Run both presets and save what each left."""
-    results = {"paper": train(PAPER_V1), "release": train(RELEASE_2026_04)}
+    """Run both presets, and one with a reward that reads signals, and save what each left."""
+    results = {
+        "paper": train(PAPER_V1),
+        "release": train(RELEASE_2026_04),
+        "crew": train(PAPER_V1, rewards.get("crew", mode="signed", how="final", gate="score")),
+    }
     if PartialState().is_main_process:
         torch.save(results, output)
 
 
-def train(settings: UCASSettings) -> dict[str, Any]:
+def train(settings: UCASSettings, *more: Any) -> dict[str, Any]:
     """Run STEPS steps; this run's weights, shaped advantages by row, and metrics."""
     vocab = {token: i for i, token in enumerate(["<pad>", "<bos>", "<eos>", *"0123456789"])}
     core = Tokenizer(models.WordLevel(vocab, unk_token="<pad>"))
@@ -78,7 +83,7 @@ def train(settings: UCASSettings) -> dict[str, Any]:
     per_rank = ROWS // state.num_processes
     trainer = OnlineTrainer(
         model=model,
-        reward_funcs=score,
+        reward_funcs=[score, *more],
         args=GRPOConfig(
             output_dir=tempfile.mkdtemp(),
             use_cpu=True,
@@ -123,7 +128,7 @@ def train(settings: UCASSettings) -> dict[str, Any]:
         {
             key: value
             for key, value in entry.items()
-            if key.startswith(("ucas/", "reward", "loss", "grad_norm"))
+            if key.startswith(("ucas/", "crew/", "reward", "loss", "grad_norm"))
         }
         for entry in trainer.state.log_history
         if "loss" in entry

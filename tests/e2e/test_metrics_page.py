@@ -17,7 +17,7 @@ EVAL = ["trainer.eval_strategy=steps", "trainer.eval_steps=3", "task.dev_size=8"
 
 # What to train so that a number is logged. Add yours if it needs a setting of its own.
 RUNS = {
-    "ucas": [*EVAL, "trainer.per_device_eval_batch_size=8", "'reward=[exact,length]'"],
+    "ucas": [*EVAL, "trainer.per_device_eval_batch_size=8", "'reward=[exact,length,crew]'"],
     "cispo": ["shaper=[]", "trainer.loss_type=cispo", "trainer.beta=0.1"],
     "vespo": ["shaper=[]", "trainer.loss_type=vespo", "peft=lora"],
     "skip": ["guard.nan=skip", "shaper=[]"],

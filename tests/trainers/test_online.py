@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 from trl import GRPOTrainer
 
 from rewards.errors import CheckpointError, ConfigError
@@ -131,7 +130,9 @@ def test_at_most_one_forward_for_signals(
     assert len(calls) == forwards
 
 
-def test_signal_pass_never_holds_tokens_times_vocabulary(build, make_model, monkeypatch) -> None:
+def test_signal_pass_never_holds_tokens_times_vocabulary(
+    build, make_model, monkeypatch, watch_tensors
+) -> None:
     """The largest tensor of the signal pass is one chunk of logits."""
     vocabulary, chunk_rows = 5000, 8
     monkeypatch.setattr(signals, "_CHUNK_ELEMENTS", chunk_rows * vocabulary)
@@ -143,18 +144,9 @@ def test_signal_pass_never_holds_tokens_times_vocabulary(build, make_model, monk
     output = generate(trainer)
     assert int(output["completion_mask"].sum()) > 10 * chunk_rows
     weights = vocabulary * trainer.model.config.hidden_size
-    largest = [0]
-
-    class Watch(TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            result = function(*args, **(kwargs or {}))
-            if isinstance(result, torch.Tensor) and result.numel() != weights:
-                largest[0] = max(largest[0], result.numel())
-            return result
-
-    with Watch():
+    with watch_tensors(weights) as seen:
         trainer._signals(trainer._recorder, output)
-    assert 0 < largest[0] <= chunk_rows * vocabulary
+    assert 0 < seen.largest <= chunk_rows * vocabulary
 
 
 def test_signal_pass_leaves_modes_and_rng(build) -> None:

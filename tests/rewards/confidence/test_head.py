@@ -36,7 +36,12 @@ def full_logits(
     tau = certainty_temperature or temperature
     certainty = -math.log(V) - (z / tau).log_softmax(-1).mean(-1)
     rows = torch.arange(len(labels))
-    return HeadSignals(certainty, z[rows, labels], (z / temperature).log_softmax(-1)[rows, labels])
+    return HeadSignals(
+        certainty,
+        z[rows, labels],
+        (z / temperature).log_softmax(-1)[rows, labels],
+        z.log_softmax(-1)[rows, labels],
+    )
 
 
 def assert_agree(got: HeadSignals, expected: HeadSignals, atol: float = 1e-5) -> None:
@@ -113,6 +118,7 @@ def test_bfloat16_reduces_the_heads_own_logits_in_float32() -> None:
         -math.log(V) - (z / 0.7).log_softmax(-1).mean(-1),
         z[torch.arange(N), labels],
         (z / 0.7).log_softmax(-1)[torch.arange(N), labels],
+        z.log_softmax(-1)[torch.arange(N), labels],
     )
     assert all(part.dtype == torch.float32 for part in got)
     assert_agree(got, expected)

@@ -57,6 +57,30 @@ def test_the_limit_of_a_completion_can_be_set(cache: str, tmp_path: Path):
     assert build(config, tmp_path).grpo_config.max_completion_length == 12
 
 
+@pytest.mark.parametrize(
+    ("overrides", "weights", "gate"),
+    [
+        (["reward=[crew]"], {"crew": 1.0, "exact": 0.0}, "exact"),
+        (["reward=[exact,crew]", "reward.crew.weight=0.2"], {"exact": 1.0, "crew": 0.2}, "exact"),
+        (
+            ["reward=[crew]", "reward.crew.gate=math", "reward.crew.mode=signed"],
+            {"crew": 1.0, "math": 0.0},
+            "math",
+        ),
+    ],
+)
+def test_confidence_brings_the_reward_that_says_what_is_right(
+    cache: str, tmp_path: Path, overrides: list[str], weights: dict[str, float], gate: str
+):
+    config = compose([*SMALL, cache, *overrides])
+    parts = build(config, tmp_path)
+    assert reward_weights(config, parts.task) == weights
+    assert [reward.__name__ for reward in parts.rewards] == list(weights)
+    assert parts.grpo_config.reward_weights == list(weights.values())
+    (crew,) = [reward for reward in parts.rewards if reward.__name__ == "crew"]
+    assert crew.spec.options["gate"] == gate
+
+
 def test_no_reward_chosen_means_the_tasks_own():
     config = compose(["reward=[]"])
     assert reward_weights(config, build_task(config)) == {"exact": 1.0}

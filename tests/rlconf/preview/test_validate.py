@@ -32,7 +32,7 @@ def test_the_batch_of_quickstart_is_spelt_out():
         "0.78 times through the 8192 training rows",  # 200 x 32 / 8192 = 0.781
     ]
     assert block(text, "extra forwards") == [
-        "1 forward for the shapers' signals (certainty, chosen logit)"
+        "1 forward for the policy's signals, which shapers and rewards share"
     ]
     assert any("epsilon_high=0.28" in line for line in block(text, "without effect"))
     assert "trainer.learning_rate = 0.001 (TRL: 1e-06)" in block(text, "differences from TRL")

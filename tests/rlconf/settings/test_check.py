@@ -29,6 +29,23 @@ def test_the_base_is_right(base: Config):
 
 
 @pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"gate": "exakt"},
+            "reward.crew.gate=exakt: expected a reward that says what is right.",
+        ),
+        ({"gate": "crew"}, "reward.crew.gate=crew: expected a reward that says"),
+        ({"mode": "rawr"}, "reward.crew.mode='rawr'"),
+        ({"how": "regex"}, "how=regex needs a pattern"),
+    ],
+)
+def test_options_of_crew(base: Config, options: dict[str, str], text: str):
+    assert text in said(base, reward={"exact": {}, "crew": options})
+    assert said(base, reward={"exact": {}, "crew": {"gate": "accuracy_reward"}}) == ""
+
+
+@pytest.mark.parametrize(
     ("changes", "parts"),
     [
         ({"loss_type": "luspo", "importance_sampling_level": "sequence"}, ["loss_type", "shaper"]),

@@ -1,5 +1,6 @@
 """What the parts cost, and what does nothing here."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ def idle(config: Config | None = None, **trainer: Any) -> str:
 def test_on_policy_grpo_costs_nothing_and_signals_cost_one():
     assert costs(False, **ON_POLICY) == []
     assert costs(True, **ON_POLICY) == [
-        "1 forward for the shapers' signals (certainty, chosen logit)"
+        "1 forward for the policy's signals, which shapers and rewards share"
     ]
 
 
@@ -93,13 +94,19 @@ def test_our_own_sections():
 
 
 def test_advice():
-    assert "clamps every weight at epsilon=0.2" in advice(effective({"loss_type": "cispo"}))[0]
-    assert "sequence" in advice(effective({"loss_type": "luspo"}))[0]
-    assert (
-        "GSPO is loss_type=grpo" in advice(effective({"importance_sampling_level": "sequence"}))[0]
-    )
-    assert advice(effective({"importance_sampling_level": "sequence", "loss_type": "grpo"})) == []
-    assert advice(effective({})) == []
+    def told(config: Config | None = None, **trainer: Any) -> list[str]:
+        return advice(effective(trainer), config or Config())
+
+    assert "clamps every weight at epsilon=0.2" in told(loss_type="cispo")[0]
+    assert "sequence" in told(loss_type="luspo")[0]
+    assert "GSPO is loss_type=grpo" in told(importance_sampling_level="sequence")[0]
+    assert told(importance_sampling_level="sequence", loss_type="grpo") == []
+    assert told() == []
+    crew = Config(reward={"exact": {}, "crew": {}})
+    assert told(crew) == []
+    assert "pull in opposite directions" in told(dataclasses.replace(crew, shaper={"ucas": {}}))[0]
+    raw = Config(reward={"crew": {"mode": "raw"}})
+    assert "confidently wrong: prefer gated or signed" in told(raw)[0]
 
 
 def test_limits_of_worker_processes_that_nothing_runs_in():
