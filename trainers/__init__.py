@@ -10,10 +10,14 @@ from typing import Any
 
 _HOME = {
     "OnlineTrainer": "trainers.online",
+    "SPEARTrainer": "trainers.named",
     "UCASTrainer": "trainers.named",
+    "ReplaySettings": "trainers.replay.settings",
     "Rollout": "trainers.rollout",
     "shaper": "trainers.shapers",
     "make_shaper": "trainers.shapers",
+    "rollout_filter": "trainers.filters",
+    "make_filter": "trainers.filters",
 }
 __all__ = list(_HOME)
 

@@ -1,4 +1,4 @@
-"""Train UCAS on rollouts that are given, not sampled; `test_two_ranks.py` runs it.
+"""Train UCAS and replay on rollouts that are given, not sampled; `test_two_ranks.py` runs it.
 
     python fed_rollouts.py OUTPUT
     torchrun --nproc_per_node 2 fed_rollouts.py OUTPUT
@@ -23,7 +23,9 @@ from trl import GRPOConfig
 
 import rewards
 from trainers import OnlineTrainer
+from trainers.filters import RolloutFilter
 from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04, UCASSettings
+from trainers.replay import ReplaySettings
 from trainers.shapers import make_shaper
 
 ROWS, GROUP, STEPS = 24, 8, 3
@@ -43,18 +45,41 @@ def score(completions: list[str], **_: Any) -> list[float | None]:
     ]
 
 
+def alternating(generation: int, row: int) -> list[int]:
+    """Two digits and the end: both even in every other row, both odd in the rest."""
+    number = 2 * ((generation + row) % 4)
+    return [3 + 8, 3 + number, 2] if row % 2 else [3 + 7, 3 + number + 1, 2]
+
+
 def main(output: str) -> None:
-    """Run both presets, and one with a reward that reads signals, and save what each left."""
+    """Run both presets, one with a reward that reads signals, and replay; save what each left."""
     results = {
         "paper": train(PAPER_V1),
         "release": train(RELEASE_2026_04),
         "crew": train(PAPER_V1, rewards.get("crew", mode="signed", how="final", gate="score")),
+        "term": replay("term", left_out=range(8, 16)),
+        "mixed": replay("mixed", left_out=range(8, 16)),
+        "lopsided": replay("term", left_out=range(12)),  # of two ranks the first stores nothing
     }
     if PartialState().is_main_process:
         torch.save(results, output)
 
 
-def train(settings: UCASSettings, *more: Any) -> dict[str, Any]:
+def replay(mode: str, left_out: range) -> dict[str, Any]:
+    """Replay of all good rows, so that it does not matter which rank holds them."""
+
+    def leave_out(batch: Any, settings: Any) -> torch.Tensor:
+        return batch.comm.local(torch.tensor([row not in left_out for row in range(ROWS)]))
+
+    every = ROWS // PartialState(cpu=True).num_processes
+    settings = ReplaySettings(mode=mode, rows=every, warm_up=0, min_groups=1, cov_clip=False)
+    filters = [RolloutFilter("rows", leave_out, None)]
+    return train(None, given=alternating, replay=settings, filters=filters)
+
+
+def train(
+    settings: UCASSettings | None, *more: Any, given: Any = completion, **parts: Any
+) -> dict[str, Any]:
     """Run STEPS steps; this run's weights, shaped advantages by row, and metrics."""
     vocab = {token: i for i, token in enumerate(["<pad>", "<bos>", "<eos>", *"0123456789"])}
     core = Tokenizer(models.WordLevel(vocab, unk_token="<pad>"))
@@ -104,12 +129,13 @@ def train(settings: UCASSettings, *more: Any) -> dict[str, Any]:
         ),
         train_dataset=Dataset.from_list([{"prompt": f"{i % 10}{i // 10}"} for i in range(30)]),
         processing_class=tokenizer,
-        shapers=[make_shaper("ucas", **asdict(settings))],
+        shapers=[] if settings is None else [make_shaper("ucas", **asdict(settings))],
+        **parts,
     )
     first = state.process_index * per_rank
 
     def feed(prompt_ids: list[list[int]], *_: Any, **__: Any) -> tuple[list[list[int]], None]:
-        return [completion(trainer.generation, first + i) for i in range(len(prompt_ids))], None
+        return [given(trainer.generation, first + i) for i in range(len(prompt_ids))], None
 
     trainer._generate_single_turn = feed
     shaped: list[torch.Tensor] = []
@@ -118,7 +144,8 @@ def train(settings: UCASSettings, *more: Any) -> dict[str, Any]:
     def keep(inputs: Any) -> dict[str, Any]:
         result = original(inputs)
         wide = torch.zeros(len(inputs), 6)
-        wide[:, : result["advantages"].size(1)] = result["advantages"]
+        if settings is not None:
+            wide[:, : result["advantages"].size(1)] = result["advantages"]
         shaped.append(trainer.accelerator.gather(wide))
         return result
 
@@ -128,7 +155,7 @@ def train(settings: UCASSettings, *more: Any) -> dict[str, Any]:
         {
             key: value
             for key, value in entry.items()
-            if key.startswith(("ucas/", "crew/", "reward", "loss", "grad_norm"))
+            if key.startswith(("ucas/", "crew/", "spear/", "reward", "loss", "grad_norm"))
         }
         for entry in trainer.state.log_history
         if "loss" in entry

@@ -12,6 +12,7 @@ import torch
 from transformers import TrainerCallback
 
 from trainers.online import OnlineTrainer
+from trainers.replay import ReplaySettings
 from trainers.shapers import make_shaper
 from trainers.state import load_state, save_state
 
@@ -64,6 +65,34 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
         {"use_adaptive_entropy": True, "entropy_target": 2.0, "reweigh": True, "num_iterations": 2},
         (5,),
     ),
+    "replay beside the batch, inside a window": (
+        {
+            "replay": {"min_groups": 1, "warm_up": 6, "rows": 2, "cov_lower": 1e-4},
+            "per_device_train_batch_size": 4,
+            "steps_per_generation": 4,
+            "num_iterations": 2,
+            "num_train_epochs": 9,
+        },
+        (5, 7),
+    ),
+    "replay in bursts, joined to the batch": (
+        {
+            "replay": {
+                "min_groups": 1,
+                "warm_up": 0,
+                "mode": "mixed",
+                "draw": "burst",
+                "fill": 0.5,
+                "size": 12,
+                "rows": 1,
+                "cov_lower": 1e-4,
+            },
+            "per_device_train_batch_size": 4,
+            "steps_per_generation": 4,
+            "num_train_epochs": 9,
+        },
+        (6,),
+    ),
     "peft": ({"peft": True, "learning_rate": 1e-2, "num_iterations": 2}, (3,)),
     "completion tables": (
         {"log_completions": True, "logging_steps": 2, "num_iterations": 3},
@@ -111,6 +140,7 @@ def run(make_model, tokenizer, grpo_config, prompts, digit_reward):
             peft_config = LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM")
         if settings.pop("reweigh", False):
             callbacks.append(Reweigh())
+        replay = settings.pop("replay", None)
         shapers = [make_shaper("ucas")] if settings.pop("ucas", False) else []
         rows = prompts.select(range(settings.pop("generation_rows", 32)))
         rollouts: dict[int, Any] = {}
@@ -124,6 +154,7 @@ def run(make_model, tokenizer, grpo_config, prompts, digit_reward):
             peft_config=peft_config,
             callbacks=callbacks,
             shapers=shapers,
+            replay=None if replay is None else ReplaySettings(**replay),
             on_rollout=[lambda rollout: rollouts.update({rollout.generation: rollout.columns})],
         )
         for callback in callbacks:

@@ -125,9 +125,14 @@ def sil_loss(
             f"{tuple(old_log_probs.shape)} differ"
         )
     # What padding holds must reach neither the loss nor, as 0 x NaN, the gradient.
-    values = [torch.where(mask, x, 0) for x in (log_probs, old_log_probs)]
     advantages = torch.where(mask, per_token(advantages, log_probs), 0)
-    loss = sil_parts(*values, advantages, epsilon=epsilon, epsilon_high=epsilon_high).loss
+    loss = sil_parts(
+        torch.where(mask, log_probs, 0),
+        torch.where(mask, old_log_probs, 0),
+        advantages,
+        epsilon=epsilon,
+        epsilon_high=epsilon_high,
+    ).loss
     counted = mask if keep is None else mask & keep.bool()
     total = torch.where(counted, loss, 0).sum()
     return total / (divisor if divisor is not None else mask.sum().clamp(min=1))
@@ -185,7 +190,7 @@ def covariance_clip(
         positive_only: take only tokens above both means. A covariance is high below both as well:
             an unlikely token of a bad trajectory. The release takes both.
         clipped: (B, T) bool, tokens that PPO's clip silences already; no candidates.
-        generator: of the draw, on the tensors' device; None: torch's own.
+        generator: of the draw, on any device; None: torch's own.
 
     Returns:
         (B, T) bool: True where the token stays. Tokens off the mask stay, as they never counted.
@@ -216,8 +221,9 @@ def covariance_clip(
     places = candidates.flatten().nonzero().squeeze(-1)
     most = max(int(ratio * int(mask.sum())), 1)
     if len(places) > most:
-        order = torch.randperm(len(places), generator=generator, device=places.device)
-        places = places[order[:most]]
+        device = places.device if generator is None else generator.device
+        order = torch.randperm(len(places), generator=generator, device=device)[:most]
+        places = places[order.to(places.device)]
     keep.view(-1)[places] = False
     return keep
 

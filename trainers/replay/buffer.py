@@ -12,7 +12,13 @@ from torch import Tensor
 from trainers.maths.spear import baseline
 from trainers.state import State
 
-__all__ = ["Baselines", "Trajectories", "Trajectory", "bytes_per_token"]
+__all__ = [
+    "Baselines",
+    "Trajectories",
+    "Trajectory",
+    "pack",
+    "unpack",
+]
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,29 @@ _NUMBERS = tuple(one.name for one in fields(Trajectory) if one.name not in _TENS
 _OF_COMPLETION = ("completion_ids", "mask", "old_log_probs")
 
 
-def bytes_per_token() -> int:
-    """Of a completion in the buffer: an id, a bit in a byte, a log-prob."""
-    return 4 + 1 + 4
+def pack(rows: Sequence[Trajectory]) -> State:
+    """Trajectories as data: numbers in lists, tensors end to end."""
+    state: State = {name: [getattr(row, name) for row in rows] for name in _NUMBERS}
+    state["prompt_lengths"] = [len(row.prompt_ids) for row in rows]
+    state["completion_lengths"] = [len(row.completion_ids) for row in rows]
+    for name in _TENSORS if rows else ():
+        state[name] = torch.cat([getattr(row, name) for row in rows])
+    return state
+
+
+def unpack(state: State) -> list[Trajectory]:
+    """What was packed. The tensors of a row share no memory with those of another."""
+    if not state["prompt_lengths"]:
+        return []
+    parts = {}
+    for name in _TENSORS:
+        lengths = state["completion_lengths" if name in _OF_COMPLETION else "prompt_lengths"]
+        parts[name] = [part.clone() for part in torch.split(state[name], lengths)]
+    columns = {**{name: state[name] for name in _NUMBERS}, **parts}
+    return [
+        Trajectory(**dict(zip(columns, values, strict=True)))
+        for values in zip(*columns.values(), strict=True)
+    ]
 
 
 class Trajectories:
@@ -59,8 +85,6 @@ class Trajectories:
         size: most that it holds.
         max_age: generations that one is held.
     """
-
-    per_rank = True
 
     def __init__(self, size: int, max_age: int) -> None:
         self.size = size
@@ -99,28 +123,13 @@ class Trajectories:
         self._rows = deque(row for row in self._rows if id(row) not in gone)
 
     def state_dict(self) -> State:
-        """All trajectories, their tensors end to end."""
-        rows = list(self._rows)
-        state: State = {name: [getattr(row, name) for row in rows] for name in _NUMBERS}
-        state["prompt_lengths"] = [len(row.prompt_ids) for row in rows]
-        state["completion_lengths"] = [len(row.completion_ids) for row in rows]
-        for name in _TENSORS if rows else ():
-            state[name] = torch.cat([getattr(row, name) for row in rows])
-        return state
+        """All trajectories."""
+        return pack(list(self._rows))
 
     def load_state_dict(self, state: State) -> None:
         """Go on with the trajectories of a checkpoint, the newest `size` of them."""
         self._rows = deque()
-        if not state["prompt_lengths"]:
-            return
-        lengths = dict.fromkeys(_OF_COMPLETION, state["completion_lengths"])
-        lengths["prompt_ids"] = state["prompt_lengths"]
-        parts = {name: torch.split(state[name], lengths[name]) for name in _TENSORS}
-        columns = {**{name: state[name] for name in _NUMBERS}, **parts}
-        self.add(
-            Trajectory(**dict(zip(columns, values, strict=True)))
-            for values in zip(*columns.values(), strict=True)
-        )
+        self.add(unpack(state))
 
 
 class Baselines:

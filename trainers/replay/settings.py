@@ -8,7 +8,10 @@ from typing import Literal, get_args
 
 from rewards.errors import ConfigError
 
-__all__ = ["ReplaySettings"]
+__all__ = ["LOSSES", "ReplaySettings"]
+
+LOSSES = ("dapo", "grpo", "dr_grpo", "bnpo")
+"""TRL's losses beside which replayed rows can be weighed; the others do not clip as SPEAR does."""
 
 Mode = Literal["term", "mixed"]
 Draw = Literal["continuous", "burst"]
