@@ -2,9 +2,10 @@
 
 Import from here, not from the rooms:
 
-    from rlconf import OnlineTrainer, UCASTrainer      # trl.GRPOTrainer's constructor, and parts
-    from rlconf import reward, shaper, task            # decorators: register your own by name
-    from rlconf import ShaperBatch, Signals, Task      # what those are given or give back
+    from rlconf import OnlineTrainer, UCASTrainer, SPEARTrainer  # trl.GRPOTrainer's constructor
+    from rlconf import ReplaySettings                            # and parts
+    from rlconf import reward, shaper, rollout_filter, task      # decorators: register your own
+    from rlconf import ShaperBatch, Signals, FilterBatch, Task   # what those are given or give
 
 Every name is imported on first use, so that `import rlconf` stays below 0.3 s and loads no torch.
 """
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
         StorageError,
         TopologyError,
     )
-    from trainers import OnlineTrainer, UCASTrainer
+    from trainers import OnlineTrainer, ReplaySettings, SPEARTrainer, UCASTrainer
+    from trainers.filters import FilterBatch, rollout_filter
     from trainers.shapers import ShaperBatch, shaper
     from trainers.signals import Signals
 
@@ -33,11 +35,14 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "FilterBatch",
     "Isolation",
     "NonFiniteError",
     "OnlineTrainer",
+    "ReplaySettings",
     "RewardError",
     "RlconfError",
+    "SPEARTrainer",
     "ShaperBatch",
     "Signals",
     "StorageError",
@@ -45,6 +50,7 @@ __all__ = [
     "TopologyError",
     "UCASTrainer",
     "reward",
+    "rollout_filter",
     "shaper",
     "task",
 ]
@@ -52,11 +58,14 @@ __all__ = [
 _HOME = {
     "CheckpointError": "rewards.errors",
     "ConfigError": "rewards.errors",
+    "FilterBatch": "trainers.filters",
     "Isolation": "rewards",
     "NonFiniteError": "rewards.errors",
     "OnlineTrainer": "trainers",
+    "ReplaySettings": "trainers",
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",
+    "SPEARTrainer": "trainers",
     "ShaperBatch": "trainers.shapers",
     "Signals": "trainers.signals",
     "StorageError": "rewards.errors",
@@ -64,6 +73,7 @@ _HOME = {
     "TopologyError": "rewards.errors",
     "UCASTrainer": "trainers",
     "reward": "rewards",
+    "rollout_filter": "trainers.filters",
     "shaper": "trainers.shapers",
     "task": "data.tasks",
 }

@@ -17,6 +17,7 @@ from rewards.errors import ConfigError
 from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
 from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_needs
+from rlconf.settings.check_replay import replay_settings
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
 from rlconf.settings.trl_fields import config_class, method_of
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from trl import GRPOConfig
 
     from data.tasks import Row, Task
+    from trainers.filters import RolloutFilter
+    from trainers.replay import ReplaySettings
     from trainers.shapers import Shaper
 
 __all__ = [
@@ -66,6 +69,9 @@ class Parts:
         train: TRL's training set.
         dev: TRL's evaluation set, or None when TRL does not evaluate.
         shapers: in the order in which they are applied.
+        filters: a completion must pass all.
+        replay: settings of the self-imitation replay, or None.
+        reward_decay: generations over which a reward's weight falls to 0, by name.
         peft_config: of the adapter, or None.
         notes: what the user should know of the rows, a sentence each.
     """
@@ -79,6 +85,9 @@ class Parts:
     train: Dataset
     dev: Dataset | None = None
     shapers: list[Shaper] = field(default_factory=list)
+    filters: list[RolloutFilter] = field(default_factory=list)
+    replay: ReplaySettings | None = None
+    reward_decay: dict[str, float] = field(default_factory=dict)
     peft_config: LoraConfig | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -102,6 +111,9 @@ class Parts:
             "eval_dataset": self.dev,
             "peft_config": self.peft_config,
             "shapers": self.shapers,
+            "filters": self.filters,
+            "replay": self.replay,
+            "reward_decay": self.reward_decay,
             "rollout_data": self.recorded_columns,
             "accuracy_reward": accuracy if accuracy in names else None,
         }
@@ -138,6 +150,13 @@ def build(config: Config, output_dir: str | Path) -> Parts:
         train=dataset(rows),
         dev=None if dev is None else dataset(dev),
         shapers=_build_shapers(config),
+        filters=_build_filters(config),
+        replay=None if config.replay is None else replay_settings(config.replay),
+        reward_decay={
+            name: float(options["decay"])
+            for name, options in config.reward.items()
+            if options.get("decay") is not None
+        },
         peft_config=None if config.peft is None else build_peft(config.peft),
         notes=[*task.notes, *dropped],
     )
@@ -234,6 +253,14 @@ def _build_shapers(config: Config) -> list[Shaper]:
     from trainers.shapers import make_shaper
 
     return [make_shaper(name, **options) for name, options in config.shaper.items()]
+
+
+def _build_filters(config: Config) -> list[RolloutFilter]:
+    if not config.filter:
+        return []
+    from trainers.filters import make_filter
+
+    return [make_filter(name, **options) for name, options in config.filter.items()]
 
 
 def dataset(rows: list[dict[str, Any]]) -> Dataset:

@@ -18,6 +18,12 @@ def check_method(config: Config) -> Iterator[Problem]:
         if config.shaper:
             text = f"shaper=[{','.join(config.shaper)}] and trainer=sft: supervised training has "
             yield Problem(f"{text}no advantages to shape; set shaper=[]", ("shaper",))
+        if config.filter:
+            text = f"filter=[{','.join(config.filter)}] and trainer=sft: supervised training "
+            yield Problem(f"{text}samples nothing to filter; set filter=[]", ("filter",))
+        if config.replay is not None:
+            text = "replay is set and trainer=sft: supervised training samples nothing to replay; "
+            yield Problem(f"{text}set replay=none", ("replay",))
         yield from _check_demonstrations(config)
     elif config.demonstrations != DemonstrationsSection():
         text = "demonstrations are set and the trainer learns from rewards: choose trainer=sft, or "

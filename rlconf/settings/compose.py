@@ -167,6 +167,9 @@ def _from_tree(chosen: Overrides) -> DictConfig:
         if group not in config:
             config[group] = {}
     config.trainer = trl_fields.fitting(config.trainer)
+    for group in tree.NULLABLE:
+        if chosen.groups.get(group) == "none":  # whatever an experiment says of it
+            config[group] = None
     return config
 
 
@@ -193,6 +196,10 @@ def _lay_over(config: DictConfig, values: Sequence[tuple[str, Any]]) -> list[Pro
             continue
         if key.startswith("peft.") and config.get("peft") is None:
             problems.append(Problem(f"{key} is set but there is no adapter: add peft=lora", (key,)))
+            continue
+        if section in tree.NULLABLE and rest and config.get(section) is None:
+            text = f"{key} is set but there is no {section}: add {section}={tree.NULLABLE[section]}"
+            problems.append(Problem(text, (key,)))
             continue
         if (
             not rest

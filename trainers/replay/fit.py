@@ -11,6 +11,7 @@ __all__ = ["misfits", "replay_remarks", "rows_of", "stored_bytes"]
 
 _BYTES_PER_PROMPT_TOKEN = 4  # an id
 _BYTES_PER_COMPLETION_TOKEN = 9  # an id, a log-prob, a mask
+_BYTES_PER_ROW = 2304  # of its objects, measured
 
 
 def rows_of(settings: ReplaySettings, micro_batch: int) -> int:
@@ -19,9 +20,10 @@ def rows_of(settings: ReplaySettings, micro_batch: int) -> int:
 
 
 def stored_bytes(settings: ReplaySettings, prompt_tokens: int, completion_tokens: int) -> int:
-    """Most main memory that the buffers of all ranks take for their tokens."""
-    each = prompt_tokens * _BYTES_PER_PROMPT_TOKEN + completion_tokens * _BYTES_PER_COMPLETION_TOKEN
-    return settings.size * each
+    """Most main memory that the buffers of all ranks take."""
+    tokens = prompt_tokens * _BYTES_PER_PROMPT_TOKEN
+    tokens += completion_tokens * _BYTES_PER_COMPLETION_TOKEN
+    return settings.size * (_BYTES_PER_ROW + tokens)
 
 
 def misfits(args: Any, settings: ReplaySettings, ranks: int) -> list[str]:
