@@ -12,7 +12,7 @@ from rewards.options import check_options
 from rewards.registry import Registry, did_you_mean
 
 # Importing a module registers what it defines; the last import, because each needs the above.
-from rewards import boxed, crew, exact, format, length, math, reasoning_gym, tool_calls  # isort: skip
+from rewards import boxed, crew, exact, format, length, math, reasoning_gym, table, tool_calls  # isort: skip
 
 __all__ = [
     "CheckpointError",
@@ -40,5 +40,6 @@ __all__ = [
     "reasoning_gym",
     "reward",
     "spec",
+    "table",
     "tool_calls",
 ]

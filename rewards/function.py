@@ -62,6 +62,7 @@ class RewardSpec:
     Attributes:
         name: its name on the command line and in metrics.
         needs: columns of the data set that it cannot do without.
+        reads: columns that it reads where the data set has them.
         range: lowest and highest value, both included; None if nothing is promised.
         signals: what the trainer has to compute of the model for it, among `SIGNALS`.
         options: keyword option -> value used when the call says nothing.
@@ -84,6 +85,7 @@ class RewardSpec:
     doc: str
     required: tuple[str, ...] = ()
     isolation: Isolation | None = None
+    reads: tuple[str, ...] = ()
 
     @property
     def owner(self) -> str:
@@ -115,6 +117,7 @@ def reward(
     name: str,
     *,
     needs: tuple[str, ...] = (),
+    reads: tuple[str, ...] = (),
     range: tuple[float, float] | None = None,
     signals: tuple[str, ...] = (),
     check: Callable[..., None] | None = None,
@@ -139,6 +142,7 @@ def reward(
     Args:
         name: a letter, then letters, digits and underscores.
         needs: columns that it cannot do without, beyond those without a default.
+        reads: parameters with a default that are columns too, passed where the data set has them.
         range: lowest and highest value that it may return, both included.
         signals: what it receives of the model as keywords, a list with one entry per completion,
             among `SIGNALS`; computed by `OnlineTrainer`.
@@ -153,7 +157,7 @@ def reward(
     """
 
     def decorate(function: Callable[..., Any]) -> RewardFunction:
-        caller = _Caller.of(function, name, needs, range, signals, check)
+        caller = _Caller.of(function, name, needs, reads, range, signals, check)
         if isolated:
             caller = caller.isolated(isolated if isinstance(isolated, Isolation) else Isolation())
         wrapped = caller.wrap()
@@ -208,13 +212,14 @@ class _Caller:
         function: Callable[..., Any],
         name: str,
         needs: tuple[str, ...],
+        reads: tuple[str, ...],
         bounds: tuple[float, float] | None,
         signals: tuple[str, ...],
         check: Callable[..., None] | None,
     ) -> _Caller:
         """Read the signature of `function`."""
         parameters = inspect.signature(function).parameters.values()
-        declared: dict[str, object] = {"needs": needs, "signals": signals}
+        declared: dict[str, object] = {"needs": needs, "reads": reads, "signals": signals}
         for key, value in declared.items():
             if isinstance(value, str):
                 raise ConfigError(
@@ -237,7 +242,7 @@ class _Caller:
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
         plain = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
         accepted = frozenset(p.name for p in plain)
-        for key in (*needs, *signals):
+        for key in (*needs, *reads, *signals):
             if key not in accepted and not takes_any:
                 raise ConfigError(
                     f"reward {name!r} declares that it needs {key!r} but has no parameter of that "
@@ -246,7 +251,8 @@ class _Caller:
         own = TRL_KEYWORDS | OUR_KEYWORDS | set(signals)
         columns = [p.name for p in plain if p.default is p.empty and p.name not in own]
         needs = tuple(dict.fromkeys((*needs, *columns)))
-        options = {p.name: p.default for p in plain if p.name not in own | set(needs)}
+        taken = own | set(needs) | set(reads)
+        options = {p.name: p.default for p in plain if p.name not in taken}
         for key, meaning in _EVERY_REWARDS.items():
             if key in options:
                 raise ConfigError(
@@ -268,6 +274,7 @@ class _Caller:
                 file=file_of(place),
                 doc=inspect.getdoc(function) or "",
                 required=tuple(p.name for p in plain if p.default is p.empty),
+                reads=tuple(reads),
             ),
             positional=tuple(p.name for p in plain if p.kind is p.POSITIONAL_OR_KEYWORD),
             accepted=accepted,
@@ -401,7 +408,8 @@ class _Caller:
                     "compute: train with rlconf.OnlineTrainer, or pass it by hand."
                 )
         columns = sorted(set(given) - TRL_KEYWORDS - OUR_KEYWORDS - set(self.spec.options))
-        for column in self.spec.needs:
+        present = [name for name in self.spec.reads if given.get(name) is not None]
+        for column in (*self.spec.needs, *present):
             if column not in given:
                 raise RewardError(
                     f"{self.owner} needs the column {column!r}; the columns are: "

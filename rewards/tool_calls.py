@@ -35,12 +35,12 @@ def _check_amounts(per_call: float, cap: float, **_: Any) -> None:
         )
 
 
-@reward("tool_calls", check=_check_amounts)
+@reward("tool_calls", reads=("num_tool_calls",), check=_check_amounts)
 def tool_calls(
     messages: Sequence[Sequence[Mapping[str, Any]]],
+    num_tool_calls: Sequence[int] | None = None,
     per_call: float = 0.1,
     cap: float = 1.0,
-    **columns: Any,
 ) -> list[float]:
     """min(cap, per_call x n) for n assistant turns with a tool call, right or wrong.
 
@@ -49,15 +49,14 @@ def tool_calls(
 
     Args:
         messages: B lists.
+        num_tool_calls: B counts to take instead, where a text-protocol environment returns them.
         per_call: of each turn, above 0.
         cap: most that a completion gets, above 0.
-        columns: a column `num_tool_calls` counts instead, where a text-protocol environment
-            returns one.
 
     Returns:
         B values from 0 to `cap`.
 
     Source: SPEAR (arXiv 2509.22601), R_tool.
     """
-    counts = count_tool_calls(messages, columns.get("num_tool_calls"))
+    counts = count_tool_calls(messages, num_tool_calls)
     return [min(cap, per_call * count) for count in counts]

@@ -1,6 +1,15 @@
 """Tasks: questions with answers, by name. Importing this package registers the shipped ones."""
 
-from data.tasks import arithmetic, file, hub, largest, reasoning_gym, sort
+from data.tasks import (
+    arithmetic,
+    file,
+    hub,
+    largest,
+    micro_tables,
+    reasoning_gym,
+    sort,
+    tables,
+)
 from data.tasks.base import Row, Task, TaskSpec, get, make_task, names, task
 
 __all__ = [
@@ -13,8 +22,10 @@ __all__ = [
     "hub",
     "largest",
     "make_task",
+    "micro_tables",
     "names",
     "reasoning_gym",
     "sort",
+    "tables",
     "task",
 ]

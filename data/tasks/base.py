@@ -15,7 +15,7 @@ A task is questions with their answers, in three splits, plus what a run needs t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, get_type_hints
 
@@ -31,7 +31,7 @@ COLUMNS = ("prompt", "answer", "level", "id")
 
 @dataclass(frozen=True)
 class Task:
-    """Questions in three splits, with what a run needs to know about them.
+    """Questions in splits, with what a run needs to know about them.
 
     Attributes:
         name: The registered name.
@@ -46,6 +46,7 @@ class Task:
             It teaches the form of an answer and nothing about which answer is right.
         notes: What a user should know of how the rows came about, a sentence each: what was
             malformed, repeated or left out.
+        ood: Rows unlike those of train, for a task that has such; for the final evaluation only.
     """
 
     name: str
@@ -57,10 +58,11 @@ class Task:
     alphabet: str | None = None
     demonstrate: Callable[[Row, Random], str] | None = None
     notes: tuple[str, ...] = ()
+    ood: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Refuse rows that lack a column: found here, it names the task and the split."""
-        for split in ("train", "dev", "test"):
+        for split in ("train", "dev", "test", "ood"):
             _check_columns(f"task {self.name!r}, split {split!r}", getattr(self, split))
 
 

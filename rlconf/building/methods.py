@@ -187,7 +187,7 @@ def _told(found: Sequence[Any], source: str, left_out: Counter[str]) -> str:
 def _check_held_out(path: str, solutions: Sequence[Solution], task: Task) -> None:
     """Refuse to learn the answers of the questions that the evaluation will ask."""
     asked = {one.question_id for one in solutions}
-    for split in ("test", "dev"):
+    for split in ("test", "dev", "ood"):
         shared = asked & {str(row["id"]) for row in getattr(task, split)}
         if shared:
             raise ConfigError(

@@ -16,7 +16,7 @@ from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
-from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_needs
+from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_columns
 from rlconf.settings.check_replay import replay_settings
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
@@ -93,8 +93,10 @@ class Parts:
 
     @property
     def recorded_columns(self) -> list[str]:
-        """Columns of the data set kept with the rollouts: what their rewards need, and the id."""
-        needed = dict.fromkeys(name for one in self.rewards for name in reward_needs(one.__name__))
+        """Columns of the data set kept with the rollouts: what their rewards read, and the id."""
+        needed = dict.fromkeys(
+            name for one in self.rewards for name in reward_columns(one.__name__)
+        )
         return [name for name in (*needed, "id") if name in self.train.column_names]
 
     @property

@@ -17,6 +17,7 @@ from typing import Any, get_args
 from data.tasks import Row
 from rewards.answers import Locator, render
 from rewards.errors import ConfigError
+from rewards.table.reply import read_gold, write_reply
 from rlconf.settings import foreign
 
 __all__ = ["Form", "Verdict", "completion_ids", "forms", "judge", "score"]
@@ -67,7 +68,7 @@ def forms(gold: str | None, tags: Sequence[str] = (), *, opened: bool = False) -
 
     places = [how for how in get_args(Locator) if how not in ("number", "regex")]
     plain: list[Form] = [partial(_rendered, how) for how in places]
-    plain.append(everywhere)
+    plain += [everywhere, partial(_as_list, opened=opened)]
     if not tags:
         return plain
 
@@ -168,6 +169,12 @@ def judge(
 
 def _rendered(how: Locator, answer: str) -> str:
     return str(render(answer, how))
+
+
+def _as_list(answer: str, *, opened: bool) -> str:
+    """The form of questions about tables: thinking, then a list in JSON."""
+    text = write_reply(read_gold(answer))
+    return text.removeprefix("<think>") if opened else text
 
 
 def _can_write(tokenizer: Any, text: str) -> bool:

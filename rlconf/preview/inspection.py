@@ -145,14 +145,17 @@ def _golds(
         raise ConfigError(f"--gold {gold!r}: expected {{answer}} somewhere in it")
     chosen = config.reward.get("format")
     tags = () if chosen is None else tuple(chosen.get("tags", ("think", "answer")))
-    ways = golds.forms(gold, tags, opened=bool(chosen and chosen.get("opened")))
+    form_rewards = (chosen or {}, config.reward.get("table_format") or {})
+    ways = golds.forms(gold, tags, opened=any(one.get("opened") for one in form_rewards))
     first = [row for row in shown if row["answer"] is not None]
     if not first:
         return ways[0], [], []
     way, verdicts = golds.judge(rewards, first, ways, tokenizer)
     if not all_golds:
         return way, verdicts, first
-    every = [row for row in (*task.train, *task.dev, *task.test) if row["answer"] is not None]
+    every = [
+        row for row in (*task.train, *task.dev, *task.test, *task.ood) if row["answer"] is not None
+    ]
     return way, golds.judge(rewards, every, [way], tokenizer)[1], every
 
 
@@ -160,7 +163,7 @@ def _lengths(task: Task, tokenizer: Any, config: Config, limit: int) -> list[str
     """Tokens of the prompts of each split, and what does not fit."""
     lines = ["tokens of a prompt     rows   min  median   95 %   max"]
     room = _positions(config, tokenizer)
-    for name in ("train", "dev", "test"):
+    for name in ("train", "dev", "test", *(["ood"] if task.ood else [])):
         rows = getattr(task, name)
         counts = sorted(prompt_lengths(rows, tokenizer, config))
         if not counts:

@@ -34,6 +34,7 @@ __all__ = [
     "needs_gate",
     "options_under_guard",
     "ranks",
+    "reward_columns",
     "reward_needs",
     "shaper_names",
     "signals_asked",
@@ -81,6 +82,14 @@ def reward_needs(name: str) -> tuple[str, ...]:
     import rewards
 
     return foreign.needs(name) if name in foreign.OPTIONS else rewards.spec(name).needs
+
+
+def reward_columns(name: str) -> tuple[str, ...]:
+    """All columns that a registered reward reads, those that it can do without included."""
+    import rewards
+
+    optional = () if name in foreign.OPTIONS else rewards.spec(name).reads
+    return (*reward_needs(name), *optional)
 
 
 def signals_asked(name: str) -> tuple[str, ...]:

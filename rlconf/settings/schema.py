@@ -167,7 +167,7 @@ class EvaluateSection:
     top_p: float = 1.0
     greedy: bool = True
     ks: list[int] = field(default_factory=lambda: [1, 4, 8])
-    split: Literal["train", "dev", "test"] = "test"
+    split: Literal["train", "dev", "test", "ood"] = "test"
     limit: int | None = None
     batch_size: int = 256
     max_new_tokens: int | None = None
@@ -198,7 +198,7 @@ class SamplingSection:
     top_p: float = 1.0
     max_new_tokens: int | None = None
     batch_size: int = 64
-    split: Literal["train", "dev", "test"] = "train"
+    split: Literal["train", "dev", "test", "ood"] = "train"
     limit: int | None = None
     path: str | None = None
 

@@ -75,6 +75,11 @@ def draw_solutions(
     settings = config.sampling
     task = build_task(config)
     rows = getattr(task, settings.split)[: settings.limit]
+    if not rows:
+        raise ConfigError(
+            f"task {task.name!r} has no questions in its {settings.split} split: choose another "
+            f"with sampling.split, or set task.{settings.split}_size"
+        )
     draw, tokenizer, model = _engine(config, task, world)
     return sample_to_file(
         path,

@@ -99,13 +99,21 @@ def test_links_between_pages_lead_somewhere() -> None:
     assert len(pages) > 5
 
 
-@pytest.mark.parametrize("task", ["file", "reasoning_gym"])
-def test_the_page_on_data_names_every_option_of_the_tasks(task: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "task"),
+    [
+        ("docs/data.md", "file"),
+        ("docs/data.md", "reasoning_gym"),
+        ("docs/tables.md", "tables"),
+        ("docs/tables.md", "micro_tables"),
+    ],
+)
+def test_a_page_names_every_option_of_its_task(page: str, task: str) -> None:
     import dataclasses
 
     from data import tasks
 
-    page = (ROOT / "docs/data.md").read_text()
+    page = (ROOT / page).read_text()
     options = [field.name for field in dataclasses.fields(tasks.get(task).settings)]
     assert [name for name in options if not re.search(rf"[`.]{name}\b", page)] == []
 

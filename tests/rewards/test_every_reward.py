@@ -8,7 +8,11 @@ import pytest
 
 import rewards
 
-SHIPPED = ("boxed", "exact", "format", "length", "math")
+SHIPPED = (
+    *("boxed", "exact", "format", "length", "math"),
+    *("table_exact", "table_format", "table_partial"),
+)
+LISTED = '<think>3+4</think><answer>```json\n{"answer": ["7"]}\n```</answer>'
 
 # reward -> (a completion that deserves full marks, its gold answer)
 BEST = {
@@ -17,11 +21,15 @@ BEST = {
     "format": ("<think>3+4</think><answer>7</answer>", "7"),
     "length": ("7", "7"),
     "math": (r"so \boxed{7}", "7"),
+    "table_exact": (LISTED, "7"),
+    "table_format": (LISTED, "7"),
+    "table_partial": (LISTED, "7"),
 }
 
 
 def call(name: str, completions: list[Any], **columns: Any) -> list[float | None]:
     ids = [[0] * min(len(c), 10) for c in completions]
+    columns["gold"] = columns["answer"]
     return rewards.get(name)(completions=completions, completion_ids=ids, prompts=[""], **columns)
 
 

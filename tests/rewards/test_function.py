@@ -331,3 +331,19 @@ def test_wrong_positional_arguments_are_refused() -> None:
         brevity(["a"], ["b"], 1, "a", "too many")
     with pytest.raises(TypeError, match="each of them once"):
         brevity(["a"], completions=["a"], answer=["b"])
+
+
+def test_a_column_may_be_read_where_there_is_one() -> None:
+    @reward("shaded", reads=("shade",))
+    def shaded(completions, shade=None, depth: int = 1):
+        return [float(bool(shade and shade[row])) * depth for row in range(len(completions))]
+
+    assert shaded.spec.reads == ("shade",)
+    assert shaded.spec.needs == ()
+    assert list(shaded.spec.options) == ["depth"]  # a column is no option
+    assert shaded(["a", "b"]) == [0.0, 0.0]
+    assert call_as_trl_does(shaded, ["a", "b"], shade=["x", None]) == [1.0, 0.0]
+    with pytest.raises(RewardError, match="got shade='x'; expected a list of 2"):
+        shaded(["a", "b"], shade="x")
+    with pytest.raises(ConfigError, match=r"reads='shade' is a string"):
+        reward("shady", reads="shade")(lambda completions, shade=None: [0.0])

@@ -74,3 +74,5 @@ def test_a_row_without_its_columns_is_refused():
     rows = [{"prompt": "1", "answer": "1", "level": 1, "id": "1"}, {"prompt": "2", "level": 1}]
     with pytest.raises(ConfigError, match="task 'x', split 'dev': row 1 lacks answer, id"):
         tasks.Task("x", [], rows, [], rewards=("exact",), max_completion_tokens=2)
+    with pytest.raises(ConfigError, match="task 'x', split 'ood': row 1 lacks answer, id"):
+        tasks.Task("x", [], [], [], rewards=("exact",), max_completion_tokens=2, ood=rows)

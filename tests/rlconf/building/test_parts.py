@@ -86,6 +86,14 @@ def test_no_reward_chosen_means_the_tasks_own():
     assert reward_weights(config, build_task(config)) == {"exact": 1.0}
 
 
+def test_columns_that_a_reward_reads_are_recorded_with_the_rollouts(cache: str, tmp_path: Path):
+    chosen = ["task=micro_tables", "reward=[table]", "task.train_size=64", "task.dev_size=8", cache]
+    chosen += ["task.test_size=8", "task.ood_size=8", "model.tiny.hidden=16"]
+    chosen += ["model.tiny.warm_steps=0"]
+    parts = build(compose(chosen), tmp_path)
+    assert parts.recorded_columns == ["form", "gold", "id"]
+
+
 def test_rewards_carry_options_and_weights(cache: str, tmp_path: Path):
     changes = [
         "reward=[length,exact,think_format_reward]",

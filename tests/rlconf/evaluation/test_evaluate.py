@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -84,6 +85,9 @@ def test_questions_of_an_empty_split_are_refused():
     assert questions(compose(["evaluate.limit=2"]), TASK) == ROWS[:2]
     with pytest.raises(ConfigError, match="'digits' has no questions in its dev split"):
         questions(compose(["evaluate.split=dev"]), TASK)
+    with pytest.raises(ConfigError, match="'digits' has no questions in its ood split"):
+        questions(compose(["evaluate.split=ood"]), TASK)
+    assert questions(compose(["evaluate.split=ood"]), replace(TASK, ood=ROWS[:1])) == ROWS[:1]
 
 
 def test_processes_share_the_questions_out(make_model, tokenizer, monkeypatch):

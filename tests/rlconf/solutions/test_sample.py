@@ -64,6 +64,11 @@ def test_the_command_writes_solutions_and_a_manifest(capsys):
     assert "begun with other settings" in capsys.readouterr().err
 
 
+def test_a_split_without_questions_is_refused(capsys):
+    assert main(["sample", *SMALL, "sampling.split=ood"]) == 2
+    assert "'sort' has no questions in its ood split" in capsys.readouterr().err
+
+
 def test_an_interruption_says_how_to_go_on(monkeypatch, capsys):
     from data.solutions import collect
 
