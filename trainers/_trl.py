@@ -28,7 +28,8 @@ Read:
     GRPOTrainer._tokenizer, .eos_token_ids, .pad_to_multiple_of, .mask_truncated_completions,
         .environments, .async_loop, ._log_completion_extra, ._log_metric, and .reward_funcs, whose
         entries are swapped while rewards are called (see `trainers/reward_signals.py`)
-    GRPOTrainer.loss_type, .epsilon_low, .epsilon_high, .max_completion_length, and in training
+    GRPOTrainer.tools, .rollout_func, .loss_type, .epsilon_low, .epsilon_high,
+        .max_completion_length, and in training
         .current_gradient_accumulation_steps (see `trainers/replay/part.py`)
     GRPOTrainer._step, ._buffered_inputs, ._entropy_window_stats, ._current_train_step_time, saved
         and set again on resume (see `trainers/resume.py`), as are .reward_weights and .ref_model

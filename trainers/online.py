@@ -260,7 +260,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             self._listener = self._generated = self._batch_signals = self._scored = None
 
     def _weigh_rewards(self, training: bool) -> None:
-        """The decaying rewards' weights of this generation; 0 in evaluation, as in no training."""
+        """Set the weights of decaying rewards for this generation; in evaluation they are 0."""
         if not self.reward_decay:
             return
         weights = self.reward_weights.clone()

@@ -67,31 +67,23 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     ),
     "replay beside the batch, inside a window": (
         {
-            "replay": {"min_groups": 1, "warm_up": 6, "rows": 2, "cov_lower": 1e-4},
+            "replay": {"min_groups": 1, "warm_up": 6, "rows": 1, "cov_lower": 1e-4},
             "per_device_train_batch_size": 4,
-            "steps_per_generation": 4,
-            "num_iterations": 2,
-            "num_train_epochs": 9,
+            "gradient_accumulation_steps": 2,
+            "steps_per_generation": 4,  # two steps a generation
         },
-        (5, 7),
+        (5,),
     ),
-    "replay in bursts, joined to the batch": (
+    "a burst of replay, joined to the batch": (
         {
             "replay": {
-                "min_groups": 1,
-                "warm_up": 0,
-                "mode": "mixed",
-                "draw": "burst",
-                "fill": 0.5,
-                "size": 12,
-                "rows": 1,
-                "cov_lower": 1e-4,
+                **{"min_groups": 1, "warm_up": 0, "mode": "mixed", "draw": "burst"},
+                **{"fill": 0.1, "size": 20, "rows": 1, "cov_lower": 1e-4},
             },
-            "per_device_train_batch_size": 4,
-            "steps_per_generation": 4,
-            "num_train_epochs": 9,
+            "per_device_train_batch_size": 8,
+            "gradient_accumulation_steps": 2,
         },
-        (6,),
+        (4,),
     ),
     "peft": ({"peft": True, "learning_rate": 1e-2, "num_iterations": 2}, (3,)),
     "completion tables": (
@@ -180,6 +172,10 @@ def test_resume_is_exact(name: str, run, tmp_path: Path) -> None:
     settings, steps = CASES[name]
     whole = run(tmp_path / "whole", **settings)
     assert max(whole["log"]) >= STEPS - 2
+    if "replay" in settings:
+        entries = [entry for rows in whole["log"].values() for entry in rows]
+        drawn = [entry["spear/rows_drawn"] for entry in entries if "spear/rows_drawn" in entry]
+        assert all(drawn[-2:]), drawn
     for step in steps:
         resumed = run(tmp_path / f"{step}", tmp_path / "whole" / f"checkpoint-{step}", **settings)
         different = [k for k, v in whole["weights"].items() if not v.equal(resumed["weights"][k])]

@@ -20,10 +20,11 @@ def rows_of(settings: ReplaySettings, micro_batch: int) -> int:
 
 
 def stored_bytes(settings: ReplaySettings, prompt_tokens: int, completion_tokens: int) -> int:
-    """Most main memory that the buffers of all ranks take."""
+    """Most main memory that the buffers of all ranks take, with a burst that is not used up."""
     tokens = prompt_tokens * _BYTES_PER_PROMPT_TOKEN
     tokens += completion_tokens * _BYTES_PER_COMPLETION_TOKEN
-    return settings.size * (_BYTES_PER_ROW + tokens)
+    rows = settings.size * (2 if settings.draw == "burst" else 1)
+    return rows * (_BYTES_PER_ROW + tokens)
 
 
 def misfits(args: Any, settings: ReplaySettings, ranks: int) -> list[str]:

@@ -48,6 +48,11 @@ class ReplayPart:
                 "replay.require_outcome_positive=true needs accuracy_reward, the reward that says "
                 "what is right"
             )
+        if settings.require_tool_call and not (trainer.tools or trainer.rollout_func):
+            problems.append(
+                "replay.require_tool_call=true and there are no tools, so nothing would be stored: "
+                "set it to false, or give tools, environment_factory or rollout_func"
+            )
         if problems:
             raise ConfigError("\n".join(problems))
         self.trainer = trainer
@@ -184,7 +189,7 @@ class ReplayPart:
 
     def watch(self, log_probs: Tensor) -> None:
         """Measure the gradient at a term's log-probs: the batch's are seen first, then ours."""
-        if not log_probs.requires_grad:
+        if not log_probs.requires_grad or self.settings.mode != "term":
             return
         term, self._terms = self._terms, self._terms + 1
 

@@ -338,6 +338,7 @@ def test_clip_cov_takes_the_advantage_of_a_few_tokens(build) -> None:
         ({}, {"multi_objective_aggregation": "normalize_then_sum"}, "sum_then_normalize"),
         ({"mode": "mixed"}, {"beta": 0.1}, "KL term of trainer.beta=0.1"),
         ({"require_outcome_positive": True}, {}, "needs accuracy_reward"),
+        ({"require_tool_call": True}, {}, "there are no tools, so nothing would be stored"),
     ],
 )
 def test_what_cannot_be_is_said_before_training(build, settings, args, said) -> None:
