@@ -165,19 +165,25 @@ def test_beside_and_joined_give_the_same_gradient(
     assert (gradients["term"] - gradients[None]).norm() > 1e-2 * gradients[None].norm()
 
 
-def test_replayed_rows_go_on_the_tokens_that_the_policy_wrote(build) -> None:
-    """A tool's output is in the context and not in the loss, beside the batch and joined to it."""
-    for mode in ("term", "mixed"):
+@pytest.mark.parametrize("mode", ["term", "mixed"])
+def test_a_tools_output_is_read_and_not_learnt(build, mode: str) -> None:
+    """What is stored as its log-prob does not matter; whether it is one of the tokens does."""
+    gradients = []
+    for output_of_tool, log_prob in ((True, 0.0), (True, -3.0), (False, 0.0)):
+        torch.manual_seed(0)
         trainer = build(replay=ReplaySettings(mode=mode, rows=2, cov_clip=False, **READY))
         generate(trainer)
         for one in rows_of(trainer):
-            one.mask[: len(one.mask) // 2] = False
-            one.old_log_probs[~one.mask] = float("inf")  # never read
+            one.mask[: len(one.mask) // 2] = not output_of_tool
+            one.old_log_probs[: len(one.mask) // 2] = log_prob
+        torch.manual_seed(1)
         output = generate(trainer)
-        assert gradient(trainer, output).isfinite().all(), mode
-        if mode == "mixed":
+        if mode == "mixed" and output_of_tool:
             assert (output["tool_mask"][-2:] == 0).any()
             assert output["tool_mask"][:-2].all()
+        gradients.append(gradient(trainer, output))
+    assert gradients[0].equal(gradients[1])
+    assert not gradients[0].equal(gradients[2])
 
 
 @pytest.mark.parametrize("mode", ["term", "mixed"])
