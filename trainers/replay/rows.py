@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad as pad_tensor
 
 from trainers._trl import pad
+from trainers.maths.spear import per_token
 from trainers.replay.replay import Drawn
 
 __all__ = ["join", "padded"]
@@ -68,15 +69,15 @@ def join(output: dict[str, Any], rows: dict[str, Tensor]) -> None:
     if "sampling_per_token_logps" in output:
         joined["sampling_per_token_logps"] = rows["old_per_token_logps"]
     if output["advantages"].dim() != joined["advantages"].dim():
-        output["advantages"] = _per_token(output["advantages"], output["completion_ids"])
-        joined["advantages"] = _per_token(joined["advantages"], rows["completion_ids"])
+        output["advantages"] = per_token(output["advantages"], output["completion_ids"])
+        joined["advantages"] = per_token(joined["advantages"], rows["completion_ids"])
     for name, value in output.items():
         if isinstance(value, Tensor) and value.dim() and len(value) == size:
             output[name] = _joined(name, value, joined[name])
 
 
 def _joined(name: str, first: Tensor, second: Tensor) -> Tensor:
-    """Two batches below each other, padded to one width with what the first is padded with."""
+    """Two batches below each other, padded to one width; what padding holds, no mask lets in."""
     if first.dim() == 1:
         return torch.cat([first, second.to(first.dtype)])
     width = max(first.size(1), second.size(1))
@@ -93,7 +94,3 @@ def _joined(name: str, first: Tensor, second: Tensor) -> Tensor:
 
 # Padding of a mask that is multiplied by another one, and of a ratio.
 _FILL = {"tool_mask": 1, "importance_sampling_ratio": 1}
-
-
-def _per_token(values: Tensor, like: Tensor) -> Tensor:
-    return values[:, None].expand(like.shape) if values.dim() == 1 else values
