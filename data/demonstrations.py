@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from data.solutions.solution import Solution
 from data.tasks import Row
@@ -16,6 +17,8 @@ COLUMNS = ("demonstration", "solution")
 
 IGNORED = -100
 """Label of a token that is not learnt."""
+
+Prefer = Literal["first", "shortest"]
 
 
 def from_rows(
@@ -81,29 +84,131 @@ def from_solutions(
     Raises:
         ConfigError: If nothing is left.
     """
-    found, left_out = [], Counter[str]()
-    taken: Counter[str] = Counter()
-    seen: set[tuple[str, tuple[int, ...]]] = set()
-    for one in sorted(solutions, key=lambda one: one.index):
-        this = (one.question_id, tuple(one.completion_ids))
-        if one.verdict is None:
-            left_out["not verified"] += 1
-        elif not one.verdict:
-            left_out["wrong"] += 1
-        elif one.finish == "length":
-            left_out["cut off"] += 1
-        elif max_prompt_tokens is not None and len(one.prompt_ids) > max_prompt_tokens:
-            left_out["with a prompt too long"] += 1
-        elif this in seen:
-            left_out["repeats"] += 1
-        elif max_per_question is not None and taken[one.question_id] >= max_per_question:
-            left_out["beyond max_per_question"] += 1
-        else:
-            seen.add(this)
-            taken[one.question_id] += 1
-            labels = [IGNORED] * len(one.prompt_ids) + one.completion_ids
-            found.append({"input_ids": one.prompt_ids + one.completion_ids, "labels": labels})
+    found, left_out = right_ones(
+        solutions, max_per_question=max_per_question, max_prompt_tokens=max_prompt_tokens
+    )
+    check_some(found, left_out)
+    return as_tokens(found), left_out
+
+
+def as_tokens(found: Iterable[Solution]) -> list[dict[str, Any]]:
+    """The tokens that were sampled, to be learnt by a model with the same tokenizer."""
+    return [
+        {
+            "input_ids": one.prompt_ids + one.completion_ids,
+            "labels": [IGNORED] * len(one.prompt_ids) + one.completion_ids,
+        }
+        for one in found
+    ]
+
+
+def as_texts(found: Iterable[Solution], rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """The texts that were sampled, for a model with a tokenizer of its own.
+
+    Args:
+        found: Solutions.
+        rows: The questions, whose prompts are taken.
+
+    Returns:
+        `prompt` and `completion` each, as `from_rows` has them.
+
+    Raises:
+        ConfigError: If `rows` lacks a question.
+    """
+    prompts = {str(row["id"]): row["prompt"] for row in rows}
+    examples = []
+    for one in found:
+        if one.question_id not in prompts:
+            raise ConfigError(
+                f"the task has no training question {one.question_id!r}, which was sampled: give "
+                "the task settings and the seed that it was sampled with"
+            )
+        prompt, completion = prompts[one.question_id], one.text
+        chat = [{"role": "assistant", "content": completion}]
+        examples.append(
+            {"prompt": prompt, "completion": completion if isinstance(prompt, str) else chat}
+        )
+    return examples
+
+
+def check_some(found: Sequence[Solution], left_out: Counter[str]) -> None:
+    """Raise ConfigError, with what was left out and why, if nothing is left to learn."""
     if not found:
         told = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "it is empty"
         raise ConfigError(f"no solution is right and finished, so nothing can be learnt ({told})")
-    return found, left_out
+
+
+def right_ones(
+    solutions: Iterable[Solution],
+    *,
+    max_per_question: int | None = None,
+    max_prompt_tokens: int | None = None,
+) -> tuple[list[Solution], Counter[str]]:
+    """The solutions that `from_solutions` learns from, by index; and the others by reason."""
+    sorted_out = sort_out(
+        solutions, max_per_question=max_per_question, max_prompt_tokens=max_prompt_tokens
+    )
+    return (
+        [one for one, reason in sorted_out if reason is None],
+        Counter(reason for _, reason in sorted_out if reason is not None),
+    )
+
+
+def sort_out(
+    solutions: Iterable[Solution],
+    *,
+    max_per_question: int | None = None,
+    max_prompt_tokens: int | None = None,
+    prefer: Prefer = "first",
+    leaks: Sequence[str] = (),
+) -> list[tuple[Solution, str | None]]:
+    """Say of each solution why it is not learnt, None where it is.
+
+    Args:
+        solutions: Verified ones.
+        max_per_question: Different solutions of one question that are taken; None: all.
+        max_prompt_tokens: Solutions of longer prompts are left out; None: none is.
+        prefer: Which are taken: the "first" by index, or the "shortest", of equal ones the
+            likelier.
+        leaks: Phrases, in any case, of a teacher that was shown the gold answer and says so.
+
+    Returns:
+        In the order of preference.
+
+    Source: STaR (arXiv 2511.11233) for self-verification; `prefer` and `leaks` are ours.
+    """
+    told: list[tuple[Solution, str | None]] = []
+    taken: Counter[str] = Counter()
+    seen: set[tuple[str, tuple[int, ...]]] = set()
+    phrases = [phrase.casefold() for phrase in leaks]
+    for one in sorted(solutions, key=_shortness if prefer == "shortest" else _index):
+        this = (one.question_id, tuple(one.completion_ids))
+        reason: str | None = None
+        if one.verdict is None:
+            reason = "not verified"
+        elif not one.verdict:
+            reason = "wrong"
+        elif one.finish == "length":
+            reason = "cut off"
+        elif any(phrase in one.text.casefold() for phrase in phrases):
+            reason = "speaks of a given answer"
+        elif max_prompt_tokens is not None and len(one.prompt_ids) > max_prompt_tokens:
+            reason = "with a prompt too long"
+        elif this in seen:
+            reason = "repeats"
+        elif max_per_question is not None and taken[one.question_id] >= max_per_question:
+            reason = "beyond max_per_question"
+        else:
+            seen.add(this)
+            taken[one.question_id] += 1
+        told.append((one, reason))
+    return told
+
+
+def _index(one: Solution) -> int:
+    return one.index
+
+
+def _shortness(one: Solution) -> tuple[int, float, int]:
+    length = len(one.completion_ids)
+    return length, -math.fsum(one.log_probs) / max(length, 1), one.index

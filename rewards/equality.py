@@ -37,6 +37,24 @@ def same_value(gold: str, answer: str, timeout: float = 5.0) -> bool | None:
     Raises:
         RewardError: math-verify does not start.
     """
+    outcome = _ask(gold, answer, timeout)
+    return False if isinstance(outcome, workers.Failure) else outcome
+
+
+@functools.lru_cache(maxsize=16384)
+def has_value(expression: str, timeout: float = 5.0) -> bool:
+    """Whether an expression can be compared with others within the limits.
+
+    Asked first where one answer meets many: without it `9^{9^{9^9}}` would take its `timeout` with
+    each of them.
+
+    Raises:
+        RewardError: math-verify does not start.
+    """
+    return isinstance(_ask(expression, "0", timeout), bool)
+
+
+def _ask(gold: str, answer: str, timeout: float) -> bool | workers.Failure | None:
     if workers.inside():
         from rewards._math import compare
 
@@ -44,6 +62,6 @@ def same_value(gold: str, answer: str, timeout: float = 5.0) -> bool | None:
     pool = workers.pool(_COMPARE, workers.Limits(timeout, confined=True), "math-verify")
     (outcome,) = pool.run([json.dumps({"gold": gold, "answer": answer})])
     if isinstance(outcome, workers.Failure):
-        return False
+        return outcome
     verdict: bool | None = outcome["value"]
     return verdict

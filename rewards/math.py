@@ -10,6 +10,9 @@ from rewards.errors import ConfigError
 from rewards.function import reward
 from rewards.isolation import Isolation
 
+LONGEST = 1000
+"""Characters of an answer that is read; a longer one is wrong unread."""
+
 
 def _check_options(how: Locator, pattern: str | None, max_length: int, **_: Any) -> None:
     check_pattern(how, pattern)
@@ -28,7 +31,7 @@ def math_value(
     answer: list[Any],
     how: Locator = "boxed",
     pattern: str | None = None,
-    max_length: int = 1000,
+    max_length: int = LONGEST,
 ) -> list[float | None]:
     r"""1 where the answer found in the completion equals the gold answer in value, else 0.
 
@@ -56,11 +59,11 @@ def math_value(
         found = extract(text, how, pattern)
         if found is None or len(found) > max_length:
             found = ""  # not an expression, so right for no gold; the gold is still looked at
-        verdict = None if gold is None else same_value(_bare(str(gold)), _bare(found))
+        verdict = None if gold is None else same_value(bare(str(gold)), bare(found))
         values.append(None if verdict is None else float(verdict))
     return values
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
     r"""Without a `\boxed{}` and dollar signs around the expression."""
     return (extract(text, "boxed") or text).strip().strip("$").strip()

@@ -2,8 +2,9 @@
 
 Import from here, not from the rooms:
 
-    from rlconf import OnlineTrainer, UCASTrainer, SPEARTrainer  # trl.GRPOTrainer's constructor
-    from rlconf import ReplaySettings                            # and parts
+    from rlconf import OnlineTrainer, UCASTrainer, STaRTrainer, SPEARTrainer  # trl.GRPOTrainer's
+    from rlconf import ReplaySettings                            # constructor, and parts
+    from rlconf import CRewDPOTrainer                            # trl.DPOTrainer's, and checks
     from rlconf import reward, shaper, rollout_filter, task      # decorators: register your own
     from rlconf import ShaperBatch, Signals, FilterBatch, Task   # what those are given or give
 
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
         StorageError,
         TopologyError,
     )
-    from trainers import OnlineTrainer, ReplaySettings, SPEARTrainer, UCASTrainer
+    from trainers import (
+        CRewDPOTrainer,
+        OnlineTrainer,
+        ReplaySettings,
+        SPEARTrainer,
+        STaRTrainer,
+        UCASTrainer,
+    )
     from trainers.filters import FilterBatch, rollout_filter
     from trainers.shapers import ShaperBatch, shaper
     from trainers.signals import Signals
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "CRewDPOTrainer",
     "CheckpointError",
     "ConfigError",
     "FilterBatch",
@@ -43,6 +52,7 @@ __all__ = [
     "RewardError",
     "RlconfError",
     "SPEARTrainer",
+    "STaRTrainer",
     "ShaperBatch",
     "Signals",
     "StorageError",
@@ -56,6 +66,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "CRewDPOTrainer": "trainers",
     "CheckpointError": "rewards.errors",
     "ConfigError": "rewards.errors",
     "FilterBatch": "trainers.filters",
@@ -66,6 +77,7 @@ _HOME = {
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",
     "SPEARTrainer": "trainers",
+    "STaRTrainer": "trainers",
     "ShaperBatch": "trainers.shapers",
     "Signals": "trainers.signals",
     "StorageError": "rewards.errors",

@@ -9,9 +9,13 @@ import importlib
 from typing import Any
 
 _HOME = {
+    "CRewDPOTrainer": "trainers.crew_dpo",
     "OnlineTrainer": "trainers.online",
     "SPEARTrainer": "trainers.named",
+    "STaRTrainer": "trainers.named",
     "UCASTrainer": "trainers.named",
+    "Curriculum": "trainers.curriculum",
+    "CurriculumSettings": "trainers.curriculum",
     "ReplaySettings": "trainers.replay.settings",
     "Rollout": "trainers.rollout",
     "shaper": "trainers.shapers",

@@ -13,8 +13,11 @@ Overridden, always through `super()` (see `trainers/online.py`):
         first in it
     GRPOTrainer.training_step(model, inputs, num_items_in_batch), which counts `_step` up
     GRPOTrainer._load_optimizer_and_scheduler(checkpoint)
-    GRPOTrainer._save_checkpoint(model, trial), SFTTrainer._save_checkpoint(model, trial) (see
-        `trainers/guarded.py`)
+    GRPOTrainer._save_checkpoint(model, trial), SFTTrainer._save_checkpoint(model, trial),
+        DPOTrainer._save_checkpoint(model, trial) (see `trainers/guarded.py`)
+    DPOTrainer._prepare_dataset(dataset, processing_class, args, dataset_name), not called for rows
+        that hold token ids already, and ._set_signature_columns_if_needed() (see
+        `trainers/crew_dpo.py`)
     transformers.Trainer._get_grad_norm(model, grad_norm=None), called once before each optimiser
         step, after clipping and before `optimizer.step()` (see `trainers/finite.py`)
 Only listened to:
@@ -24,6 +27,8 @@ Only listened to:
         logits_to_keep, batch_size=None, ...) -> (logps, entropies, aux_loss)
 Read:
     SFTTrainer._metrics
+    DPOTrainer._metrics, ._signature_columns; the policy's is the first forward of its loss
+    trl.trainer.dpo_trainer.DataCollatorForPreference, a dataclass
     GRPOTrainer._metrics, ._logs, .reward_func_names, .num_generations, .temperature
     GRPOTrainer._tokenizer, .eos_token_ids, .pad_to_multiple_of, .mask_truncated_completions,
         .environments, .async_loop, ._log_completion_extra, ._log_metric, and .reward_funcs, whose

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from trainers.curriculum import Curriculum, CurriculumSettings
 from trainers.maths.ucas import UCASSettings
 from trainers.online import OnlineTrainer
 from trainers.replay.settings import ReplaySettings
@@ -58,3 +60,22 @@ class SPEARTrainer(OnlineTrainer):
         ):
             decays.setdefault("tool_calls", tool_decay)
         super().__init__(*args, replay=replay or ReplaySettings(), reward_decay=decays, **kwargs)
+
+
+class STaRTrainer(OnlineTrainer):
+    """GRPO with STaR's difficulty-aware curriculum (arXiv 2511.11233).
+
+    Args:
+        curriculum: settings; by default both stages in this training. For the paper's learning
+            rates train twice, with `stage="easy"` and then, from those weights, `stage="hard"`.
+        pass_rates: by the rows' `id`, such as `data.difficulty.read_difficulty(PATH)`.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        curriculum: CurriculumSettings | None = None,
+        pass_rates: Mapping[str, float | None] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, curriculum=Curriculum(curriculum, pass_rates), **kwargs)

@@ -24,6 +24,10 @@ from rewards.errors import ConfigError
 from trainers import resume
 from trainers._trl import IMAGE_KEYS, policy_is_active
 from trainers.compatibility import conflicts, remarks
+from trainers.curriculum import Curriculum
+from trainers.curriculum.callback import CurriculumCallback
+from trainers.curriculum.fit import bind, right_by
+from trainers.curriculum.observed import Observed
 from trainers.filters.base import FilterBatch, RolloutFilter, keep_mask
 from trainers.filters.batch import filter_batch
 from trainers.guarded import GuardedTrainer
@@ -38,7 +42,7 @@ from trainers.reward_signals import (
     check_without_images,
 )
 from trainers.rollout import Rollout, RolloutTokens
-from trainers.sampler import ResumableRepeatSampler
+from trainers.sampler import PlannedRepeatSampler, ResumableRepeatSampler
 from trainers.shapers.base import Shaper, ShaperBatch
 from trainers.signals import SignalRecorder, Signals, evaluating
 from trainers.state import State, Stateful
@@ -65,20 +69,24 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             rewards were computed from.
         accuracy_reward: name of a reward function; logs `accuracy`, the share of scored completions
             whose reward under it is at least 1.
+        curriculum: chooses the prompts of each round. None: TRL's order.
         finite, phase: as in `GuardedTrainer`; here the phases are "generation", "reward" (inside
             it), "checkpoint" and "evaluation".
 
     Attributes:
+        first_step: optimiser steps taken before this training, by another stage of the run;
+            rollouts are numbered on from there.
         stateful: by name, what is saved with every checkpoint and restored before the first batch
-            is drawn: shapers, reward functions and listeners with `state_dict`/`load_state_dict`
-            (`trainers.state.Stateful`). Whoever adds a part with a state puts it here.
+            is drawn: the curriculum, and shapers, reward functions and listeners with
+            `state_dict`/`load_state_dict` (`trainers.state.Stateful`). Whoever adds a part with a
+            state puts it here.
 
     Rewards that declare signals (`rewards.function.SIGNALS`) get them, in training and evaluation.
 
     Raises:
-        ConfigError: a setting of `args` rules out a shaper or the replay, shapers disagree on the
-            temperature of the certainty, `accuracy_reward` or `reward_decay` names no reward
-            function, or a reward has no gate.
+        ConfigError: a setting of `args` rules out a shaper, the replay or the curriculum, shapers
+            disagree on the temperature of the certainty, `accuracy_reward` or `reward_decay` names
+            no reward function, or a reward has no gate.
     """
 
     reward_weights: Tensor
@@ -93,6 +101,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         on_rollout: Iterable[Callable[[Rollout], None]] = (),
         rollout_data: Sequence[str] = (),
         accuracy_reward: str | None = None,
+        curriculum: Curriculum | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -102,12 +111,15 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         self.on_rollout = list(on_rollout)
         self.rollout_data = list(rollout_data)
         self.accuracy_reward = accuracy_reward
+        self.curriculum = curriculum
         self.generation = 0
-        self.train_sampler: ResumableRepeatSampler | None = None
+        self.first_step = 0
+        self.train_sampler: ResumableRepeatSampler | PlannedRepeatSampler | None = None
         self.stateful: dict[str, Stateful] = resume.stateful_parts(
             {f"shaper {part.name}": part.function for part in self.shapers}
             | dict(zip(self.reward_func_names, self.reward_funcs, strict=True))
             | {f"listener {i}": listener for i, listener in enumerate(self.on_rollout)}
+            | ({} if curriculum is None else {"curriculum": curriculum})
         )
         self.looks = resume.looks(self)
         self.first_reward_weights = self.reward_weights.clone()
@@ -141,6 +153,9 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         if replay is not None:
             self.replay = ReplayPart(self, replay)
             self.stateful["replay"] = self.replay.replay
+        if curriculum is not None:
+            bind(curriculum, self)
+            self.add_callback(CurriculumCallback(curriculum, self._comm))
         if self.accelerator.is_main_process:
             specs = [f.spec for f in self.reward_funcs if hasattr(f, "spec")]
             chosen = {spec.name: spec.options for spec in specs}
@@ -162,6 +177,15 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         sampler = super()._get_train_sampler(dataset)
+        if self.curriculum is not None:
+            self.train_sampler = PlannedRepeatSampler(
+                self.curriculum.plan_for,
+                self.curriculum.prompts_per_round,
+                mini_repeat_count=sampler.mini_repeat_count,
+                batch_size=sampler.batch_size,
+                repeat_count=sampler.repeat_count,
+            )
+            return self.train_sampler
         self.train_sampler = ResumableRepeatSampler(
             data_source=sampler.data_source,
             mini_repeat_count=sampler.mini_repeat_count,
@@ -280,7 +304,8 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
 
     def _shape(self, inputs: Any, output: dict[str, Any]) -> dict[str, Any]:
         batch = self._shaper_batch(output)
-        keep = self._keep(batch)
+        observed = None if self.curriculum is None else self._observe(self.curriculum, inputs)
+        keep = self._keep(batch, observed)
         signals = None
         if self._recorder is not None and self._shapers_ask:
             signals = self._batch_signals or self._signals(self._recorder, output)
@@ -295,7 +320,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         output["advantages"] = batch.advantages
         self._log_metrics(batch.metrics)
         if self.on_rollout:
-            rollout = self._rollout(batch, signals, inputs, output)
+            rollout = self._rollout(batch, signals, inputs, output, observed)
             for listener in self.on_rollout:
                 listener(rollout)
         if keep is not None and not keep.all():
@@ -304,14 +329,29 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             self.replay.join(output, sampled_by)
         return output
 
-    def _keep(self, batch: ShaperBatch) -> Tensor | None:
-        """(world * B,) bool, what all filters keep; None without filters."""
-        if not self.filters:
-            return None
-        keep, metrics = keep_mask(self.filters, self.filter_batch(batch))
-        self._log_metrics(metrics)
-        batch.columns["kept"] = self._comm.local(keep).float()
-        return keep
+    def _keep(self, batch: ShaperBatch, observed: Observed | None) -> Tensor | None:
+        """(world * B,) bool, what filters and curriculum keep; None where nobody has a say."""
+        masks = []
+        if observed is not None and not all(observed.active):
+            active = torch.tensor(observed.active, device=batch.mask.device)
+            masks.append(active.repeat_interleave(self.num_generations))
+        if self.filters:
+            keep, metrics = keep_mask(self.filters, self.filter_batch(batch))
+            self._log_metrics(metrics)
+            batch.columns["kept"] = self._comm.local(keep).float()
+            masks.append(keep)
+        return torch.stack(masks).all(dim=0) if masks else None
+
+    def _observe(self, curriculum: Curriculum, inputs: list[dict[str, Any]]) -> Observed:
+        """Tell the curriculum what this rollout's rewards say of its questions."""
+        observed = curriculum.observe(
+            self.generation,
+            gather_object([row["id"] for row in inputs]),
+            self._rewards[right_by(curriculum, self)],
+            self.num_generations,
+        )
+        self._log_metrics(observed.metrics)
+        return observed
 
     def filter_batch(self, batch: ShaperBatch) -> FilterBatch:
         """What filters see of the batch at hand."""
@@ -394,6 +434,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         signals: Signals | None,
         inputs: list[dict[str, Any]],
         output: dict[str, Any],
+        observed: Observed | None,
     ) -> Rollout:
         # TRL has just gathered the texts, rewards and extras of this batch for its own table.
         size = self.args.generation_batch_size
@@ -416,6 +457,8 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         )
         columns |= dict(zip(local, gathered.t().tolist(), strict=True))
         columns["length"] = [int(length) for length in columns["length"]]
+        if observed is not None:
+            columns |= observed.columns(self.num_generations)
         data = {name: gather_object([row[name] for row in inputs]) for name in self.rollout_data}
         known = output.get("old_per_token_logps", output.get("sampling_per_token_logps"))
         tokens = RolloutTokens(
@@ -427,7 +470,8 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             certainty=None if signals is None else signals.certainty,
             log_prob=known if signals is None else signals.log_prob,
         )
-        return Rollout(self.generation, self.state.global_step, columns, data, tokens)
+        step = self.first_step + self.state.global_step
+        return Rollout(self.generation, step, columns, data, tokens)
 
     def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train, from a checkpoint if one is given; see `transformers.Trainer.train`.

@@ -30,6 +30,7 @@ __all__ = [
     "STATE_FOLDER",
     "Resumption",
     "check",
+    "is_exhausted",
     "is_sharded",
     "load",
     "looks",
@@ -184,6 +185,17 @@ def load(trainer: Any, checkpoint: Path) -> State:
             text = "begins afresh: not in" if name in parts else "is left behind in"
             _LOG.warning("the state of %s %s %s", name, text, checkpoint)
     return {"loss": mine["loss"], "last_logged": mine["last_logged"]}
+
+
+def is_exhausted(trainer: Any, checkpoint: Path) -> bool:
+    """Whether the training that wrote the checkpoint had ended, because all was mastered."""
+    if trainer.curriculum is None:
+        return False
+    kept = load_state(checkpoint / STATE_FOLDER, "rank-0")["parts"].get("curriculum")
+    if kept is None:
+        return False
+    trainer.curriculum.load_state_dict(kept)
+    return bool(trainer.curriculum.exhausted)
 
 
 class Resumption(TrainerCallback):

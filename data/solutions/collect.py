@@ -1,7 +1,7 @@
-"""Sample solutions into a file: in parts, so that it can be stopped, gone on with, and shared out.
+"""Sample or score solutions into a file: in parts, to be stopped, gone on with, and shared out.
 
 A part is a handful of questions, always the same ones, and every solution has random numbers of its
-own; so the file that is joined at the end does not depend on how many processes drew it, nor on
+own; so the file that is joined at the end does not depend on how many processes made it, nor on
 where it was interrupted.
 """
 
@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from data.solutions.solution import Solution
 from data.solutions.statistics import accuracy
@@ -28,6 +28,8 @@ from data.tasks import Row
 from rewards.errors import ConfigError
 
 IDENTITY = "identity.json"
+
+Item = TypeVar("Item")
 
 
 def sample_to_file(
@@ -70,14 +72,105 @@ def sample_to_file(
     Raises:
         ConfigError: If `path` or its parts hold solutions of another identity, or of none.
     """
-    path = Path(path)
-    parts, manifest = path.with_name(f"{path.name}.parts"), path.with_suffix(".json")
     unique = list({str(row["id"]): row for row in reversed(list(rows))}.values())[::-1]
-    identity = {
-        **_as_json(identity),
-        "questions_sha256": _digest([row["id"] for row in unique]),
-        "questions_per_part": questions_per_part,
-    }
+
+    def make(chunk: list[Row]) -> list[Solution]:
+        return verify(draw(chunk), reward, chunk)
+
+    return _in_parts(
+        Path(path),
+        [unique[i : i + questions_per_part] for i in range(0, len(unique), questions_per_part)],
+        make,
+        {
+            **_as_json(identity),
+            "questions_sha256": _digest([row["id"] for row in unique]),
+            "questions_per_part": questions_per_part,
+        },
+        rank,
+        ranks,
+        wait,
+        progress,
+    )
+
+
+def score_to_file(
+    path: str | Path,
+    solutions: Iterable[Solution],
+    score: Callable[[list[Solution]], list[Solution]],
+    *,
+    identity: Mapping[str, Any],
+    questions_per_part: int,
+    rank: int = 0,
+    ranks: int = 1,
+    wait: Callable[[], None] = lambda: None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Score solutions that were sampled before and write them to `path`, as `sample_to_file` does.
+
+    Args:
+        path: The Parquet file; its manifest is the same name with `.json`.
+        solutions: Those to score. A question's are scored together, in the order in which the
+            questions first occur.
+        score: Given solutions, returns them with what it found out, such as a partial of
+            `data.solutions.score`. The same ones must give the same scores.
+        identity: What the scores depend on beside the solutions themselves, as JSON.
+        questions_per_part: At least 1.
+        rank: This process among `ranks`.
+        ranks: Processes that share the work; all must call this, and see the same folder.
+        wait: Returns once all processes have called it.
+        progress: Called as `progress(done, total)`, in this process's questions.
+
+    Returns:
+        The manifest, as from `sample_to_file`.
+
+    Raises:
+        ConfigError: If `path` or its parts hold other solutions, or scores of another identity.
+    """
+    questions: dict[str, list[Solution]] = {}
+    for one in solutions:
+        questions.setdefault(one.question_id, []).append(one)
+    groups = list(questions.values())
+
+    def make(chunk: list[list[Solution]]) -> list[Solution]:
+        return score([one for group in chunk for one in group])
+
+    return _in_parts(
+        Path(path),
+        [groups[i : i + questions_per_part] for i in range(0, len(groups), questions_per_part)],
+        make,
+        {
+            **_as_json(identity),
+            "solutions_sha256": solutions_digest(one for group in groups for one in group),
+            "questions_per_part": questions_per_part,
+        },
+        rank,
+        ranks,
+        wait,
+        progress,
+    )
+
+
+def solutions_digest(solutions: Iterable[Solution]) -> str:
+    """A hash of what was sampled and how it was judged; scores have no part in it."""
+    found = hashlib.sha256()
+    for one in solutions:
+        what = [one.question_id, one.index, one.prompt_ids, one.completion_ids, one.verdict]
+        found.update(json.dumps(what).encode())
+    return found.hexdigest()[:16]
+
+
+def _in_parts(
+    path: Path,
+    chunks: Sequence[list[Item]],
+    make: Callable[[list[Item]], list[Solution]],
+    identity: dict[str, Any],
+    rank: int,
+    ranks: int,
+    wait: Callable[[], None],
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Any]:
+    """Make the solutions of each chunk that is not there yet, then join them."""
+    parts, manifest = path.with_name(f"{path.name}.parts"), path.with_suffix(".json")
     if path.exists():
         if not manifest.exists():
             raise ConfigError(f"{path} is there without {manifest.name}: name another file")
@@ -89,13 +182,12 @@ def sample_to_file(
         _check_identity(path, _read(parts / IDENTITY), identity)
     elif rank == 0:
         _write(parts / IDENTITY, identity)
-    chunks = [unique[i : i + questions_per_part] for i in range(0, len(unique), questions_per_part)]
     files = [parts / f"{number:06d}.parquet" for number in range(len(chunks))]
     own = range(rank, len(chunks), ranks)
     done, total = 0, sum(len(chunks[number]) for number in own)
     for number in own:
         if not files[number].exists():
-            write_solutions(files[number], verify(draw(chunks[number]), reward, chunks[number]))
+            write_solutions(files[number], make(chunks[number]))
         done += len(chunks[number])
         if progress is not None:
             progress(done, total)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import (
     GenerationConfig,
     LogitsProcessorList,
@@ -81,7 +82,7 @@ def sample(
         do_sample=False,  # `Draw` draws
     )
     found: dict[int, Solution] = {}
-    with _left_as_found(model, config), torch.no_grad():
+    with left_as_found(model, config), torch.no_grad():
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             draw = Draw()
@@ -120,12 +121,8 @@ def _generate(
     draw: Draw,
 ) -> list[tuple[list[int], list[float], list[float]]]:
     """Draw one completion per prompt, cut after the first of `ends`: ids, log-probs, entropies."""
-    width = max(map(len, prompts))
-    input_ids = torch.full((len(prompts), width), config.pad_token_id)
-    mask = torch.zeros_like(input_ids)
-    for row, prompt in enumerate(prompts):
-        input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        mask[row, width - len(prompt) :] = 1
+    input_ids, mask = pad_left(prompts, config.pad_token_id)
+    width = input_ids.shape[1]
     sequences = model.generate(
         input_ids=input_ids.to(model.device),
         attention_mask=mask.to(model.device),
@@ -139,6 +136,17 @@ def _generate(
         length = next((at + 1 for at, token in enumerate(ids) if token in ends), len(ids))
         drawn.append((ids[:length], log_probs[row][:length], entropy[row][:length]))
     return drawn
+
+
+def pad_left(prompts: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
+    """(B, width) token ids and their mask, each prompt at the right end."""
+    width = max(map(len, prompts))
+    input_ids = torch.full((len(prompts), width), pad)
+    mask = torch.zeros_like(input_ids)
+    for row, prompt in enumerate(prompts):
+        input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    return input_ids, mask
 
 
 def row_prompt_ids(
@@ -192,7 +200,7 @@ def make_solution(
 
 
 @contextmanager
-def _left_as_found(model: PreTrainedModel, config: GenerationConfig) -> Iterator[None]:
+def left_as_found(model: PreTrainedModel, config: GenerationConfig) -> Iterator[None]:
     """Run with evaluation mode and a neutral generation config."""
     was_training, defaults = model.training, model.generation_config
     model.eval()

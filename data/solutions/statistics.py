@@ -57,12 +57,16 @@ def accuracy(solutions: Iterable[Solution]) -> Accuracy | None:
     Survey Statistics 2015, "Evaluating confidence interval methods for binomial proportions in
     clustered surveys".
     """
-    counts = _counts(solutions)
+    return accuracy_of_counts(list(_counts(solutions).values()))
+
+
+def accuracy_of_counts(counts: Sequence[tuple[int, int]]) -> Accuracy | None:
+    """The same from (scored, right) of each question, scored > 0; None if there is no question."""
     if not counts:
         return None
-    n = sum(size for size, _ in counts.values())
-    p = sum(right for _, right in counts.values()) / n
-    low, high = wilson(p, n / _design_effect(list(counts.values())))
+    n = sum(size for size, _ in counts)
+    p = sum(right for _, right in counts) / n
+    low, high = wilson(p, n / _design_effect(counts))
     return Accuracy(p, low, high, n, len(counts))
 
 

@@ -64,6 +64,26 @@ def whole_or_not_at_all(path: str | Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
+def write_reasons(path: str | Path, sorted_out: Iterable[tuple[Solution, str | None]]) -> None:
+    """Write what became of each solution: its question, index, level, and why it was not taken."""
+    rows = [
+        {"question_id": one.question_id, "index": one.index, "level": one.level, "reason": reason}
+        for one, reason in sorted_out
+    ]
+    columns = ("question_id", "index", "level")
+    fields = [*(SCHEMA.field(name) for name in columns), pa.field("reason", pa.string())]
+    with whole_or_not_at_all(path) as draft:
+        pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(fields)), draft)
+
+
+def read_verdicts(path: str | Path) -> Iterator[tuple[str, bool | None, int | None]]:
+    """Question id, verdict and level of each solution in a file, a part of it at a time."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["question_id", "verdict", "level"]):
+            for row in batch.to_pylist():
+                yield row["question_id"], row["verdict"], row["level"]
+
+
 def read_solutions(path: str | Path) -> list[Solution]:
     """Read what `write_solutions` wrote; columns that are not a solution's are left out.
 

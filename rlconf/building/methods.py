@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.solutions import read_solutions
-from rewards.errors import ConfigError
 from rlconf.building import policy as policies
 from rlconf.building.parts import (
     RewardFunction,
@@ -22,6 +21,8 @@ from rlconf.building.parts import (
     build_arguments,
     build_reward,
     build_task,
+    check_held_out,
+    check_same_tokens,
     dataset,
     dev_rows,
     short_enough,
@@ -52,6 +53,8 @@ class Training:
         accuracy_reward: a completion is right where it gives 1 or more.
         max_new_tokens: of a completion in the evaluation.
         notes: sentences for the user.
+        sorted_out: each solution that was looked at for supervised training, with the reason why
+            it is not learnt, None where it is.
     """
 
     trainer: Trainer
@@ -60,6 +63,7 @@ class Training:
     accuracy_reward: RewardFunction
     max_new_tokens: int
     notes: list[str] = field(default_factory=list)
+    sorted_out: list[tuple[Solution, str | None]] = field(default_factory=list)
 
 
 def make_training(
@@ -129,7 +133,7 @@ def _sft(
     arguments = build_arguments(config, output_dir)
     dev = dev_rows(task, arguments)
     model, tokenizer = policies.build_model(config, task)
-    examples, notes = _demonstrations(config, task, tokenizer)
+    examples, notes, sorted_out = _demonstrations(config, task, tokenizer)
     trainer = GuardedSFT(
         model=model,
         args=arguments,
@@ -147,29 +151,95 @@ def _sft(
         build_reward(config, task.rewards[0]),
         max_new_tokens=task.max_completion_tokens,
         notes=notes,
+        sorted_out=sorted_out,
+    )
+
+
+def _dpo(
+    config: Config,
+    output_dir: str | Path,
+    listeners: Listeners,
+    callbacks: Sequence[TrainerCallback],
+    guards: Mapping[str, Any],
+) -> Training:
+    """TRL's DPO on pairs that `rlconf pairs` wrote."""
+    from rlconf.building.pairs import dev_pairs, training_pairs
+    from trainers.crew_dpo import CRewDPOTrainer
+
+    task = build_task(config)
+    arguments = build_arguments(config, output_dir)
+    dev = None if arguments.eval_strategy == "no" else dev_pairs(config, task)
+    pairs = training_pairs(config, task)
+    model, tokenizer = policies.build_model(config, task)
+    if not config.pairs.any_model:
+        pairs.check_scored(model)
+    adapter = None if config.peft is None else policies.build_peft(config.peft)
+    reference = None
+    if adapter is None and not arguments.precompute_ref_log_probs:
+        # TRL would load it by the policy's name, which says nothing of a revision.
+        reference, _ = policies.build_model(config, task)
+    trainer = CRewDPOTrainer(
+        model=model,
+        ref_model=reference,
+        args=arguments,
+        processing_class=tokenizer,
+        train_dataset=dataset(pairs.rows),
+        eval_dataset=None if dev is None else dataset(dev),
+        peft_config=adapter,
+        callbacks=list(callbacks),
+        aggregate=pairs.aggregate,
+        tolerance=None if config.pairs.any_model else CRewDPOTrainer.TOLERANCE,
+        chat_template_kwargs=config.trainer.get("chat_template_kwargs"),
+        **guards,
+    )
+    return Training(
+        trainer,
+        task,
+        tokenizer,
+        build_reward(config, task.rewards[0]),
+        max_new_tokens=config.sampling.max_new_tokens or task.max_completion_tokens,
+        notes=[*pairs.notes, f"the reference is the model at the start: {model.name_or_path}"],
     )
 
 
 def _demonstrations(
     config: Config, task: Task, tokenizer: PreTrainedTokenizerBase
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """The training examples, and what to tell the user about them."""
-    from data.demonstrations import from_solutions
+) -> tuple[list[dict[str, Any]], list[str], list[tuple[Solution, str | None]]]:
+    """The training examples, what to tell the user about them, and what became of each solution."""
+    from data.demonstrations import as_texts, as_tokens, check_some, sort_out
 
-    path = config.demonstrations.path
-    if path is None:
+    given = config.demonstrations
+    if given.path is None:
         rows, dropped = short_enough(task.train, tokenizer, config)
         found, left_out = _from_rows(config, rows)
-        return found, [*task.notes, *dropped, _told(found, "training rows", left_out)]
-    solutions = read_solutions(Path(path).expanduser())
-    _check_held_out(path, solutions, task)
-    _check_same_tokens(path, solutions, tokenizer)
-    found, left_out = from_solutions(
+        return found, [*task.notes, *dropped, _told(found, "training rows", left_out)], []
+    solutions = read_solutions(Path(given.path).expanduser())
+    asked = (one.question_id for one in solutions)
+    check_held_out(f"demonstrations.path={given.path}", asked, task)
+    if not given.as_text:
+        check_same_tokens(
+            f"demonstrations.path={given.path}",
+            solutions,
+            tokenizer,
+            ", or learn its texts: demonstrations.as_text=true",
+        )
+    sorted_out = sort_out(
         solutions,
-        max_per_question=config.demonstrations.max_per_question,
+        max_per_question=given.max_per_question,
         max_prompt_tokens=config.model.max_prompt_tokens,
+        prefer=given.prefer,
+        leaks=given.leaks,
     )
-    return found, [_told(found, f"solutions of {path}", left_out)]
+    taken = [one for one, reason in sorted_out if reason is None]
+    left_out = Counter(reason for _, reason in sorted_out if reason is not None)
+    check_some(taken, left_out)
+    examples = as_texts(taken, task.train) if given.as_text else as_tokens(taken)
+    notes = [_told(examples, f"solutions of {given.path}", left_out)]
+    empty = {one.level for one in solutions} - {one.level for one in taken}
+    if empty:
+        levels = ", ".join(str(level) for level in sorted(empty, key=str))
+        notes.append(f"demonstrations: none is of level {levels}")
+    return examples, notes, sorted_out
 
 
 def _from_rows(config: Config, rows: list[Row]) -> tuple[list[dict[str, Any]], Counter[str]]:
@@ -184,31 +254,4 @@ def _told(found: Sequence[Any], source: str, left_out: Counter[str]) -> str:
     return f"demonstrations: {len(found)} {source}" + (f"; left out: {reasons}" if reasons else "")
 
 
-def _check_held_out(path: str, solutions: Sequence[Solution], task: Task) -> None:
-    """Refuse to learn the answers of the questions that the evaluation will ask."""
-    asked = {one.question_id for one in solutions}
-    for split in ("test", "dev", "ood"):
-        shared = asked & {str(row["id"]) for row in getattr(task, split)}
-        if shared:
-            raise ConfigError(
-                f"demonstrations.path={path} holds {len(shared)} questions of the task's {split} "
-                f"split, such as {min(shared)!r}, so the evaluation would measure memory: sample "
-                "the train split (sampling.split=train), with the same task settings and seed"
-            )
-
-
-def _check_same_tokens(
-    path: str, solutions: Sequence[Solution], tokenizer: PreTrainedTokenizerBase
-) -> None:
-    """Refuse tokens that mean other text to this model; a hundred solutions tell."""
-    for one in solutions[:100]:
-        text = tokenizer.decode(one.completion_ids, skip_special_tokens=True)
-        if text != one.text:
-            raise ConfigError(
-                f"demonstrations.path={path} was sampled with another tokenizer: the tokens of "
-                f"{one.text[:40]!r} read {text[:40]!r} here. Sample again with this model, or "
-                "train the one that was sampled"
-            )
-
-
-_METHODS = {"grpo": _grpo, "sft": _sft}
+_METHODS = {"grpo": _grpo, "sft": _sft, "dpo": _dpo}

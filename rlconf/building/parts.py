@@ -7,7 +7,7 @@ before weights are loaded.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from rewards.errors import ConfigError
 from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
 from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_columns
+from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.check_replay import replay_settings
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from trl import GRPOConfig
 
+    from data.solutions import Solution
     from data.tasks import Row, Task
+    from trainers.curriculum import Curriculum
     from trainers.filters import RolloutFilter
     from trainers.replay import ReplaySettings
     from trainers.shapers import Shaper
@@ -37,6 +40,7 @@ __all__ = [
     "Parts",
     "build",
     "build_arguments",
+    "build_curriculum",
     "build_grpo_config",
     "build_model",
     "build_peft",
@@ -44,6 +48,8 @@ __all__ = [
     "build_task",
     "build_tokenizer",
     "check_enough",
+    "check_held_out",
+    "check_same_tokens",
     "dataset",
     "dev_rows",
     "prompt_lengths",
@@ -73,6 +79,7 @@ class Parts:
         replay: settings of the self-imitation replay, or None.
         reward_decay: generations over which a reward's weight falls to 0, by name.
         peft_config: of the adapter, or None.
+        curriculum: not bound to the rows yet, or None.
         notes: what the user should know of the rows, a sentence each.
     """
 
@@ -89,6 +96,7 @@ class Parts:
     replay: ReplaySettings | None = None
     reward_decay: dict[str, float] = field(default_factory=dict)
     peft_config: LoraConfig | None = None
+    curriculum: Curriculum | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -116,6 +124,7 @@ class Parts:
             "filters": self.filters,
             "replay": self.replay,
             "reward_decay": self.reward_decay,
+            "curriculum": self.curriculum,
             "rollout_data": self.recorded_columns,
             "accuracy_reward": accuracy if accuracy in names else None,
         }
@@ -160,6 +169,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
             if options.get("decay") is not None
         },
         peft_config=None if config.peft is None else build_peft(config.peft),
+        curriculum=build_curriculum(config),
         notes=[*task.notes, *dropped],
     )
 
@@ -265,6 +275,22 @@ def _build_filters(config: Config) -> list[RolloutFilter]:
     return [make_filter(name, **options) for name, options in config.filter.items()]
 
 
+def build_curriculum(config: Config) -> Curriculum | None:
+    """The curriculum with the pass rates that its section names.
+
+    Raises:
+        ConfigError: the file holds no pass rates.
+    """
+    if config.curriculum is None:
+        return None
+    from data.difficulty import read_difficulty
+    from trainers.curriculum import Curriculum
+
+    path = config.curriculum.get("path")
+    rates = None if path is None else read_difficulty(path)
+    return Curriculum(curriculum_settings(config.curriculum), rates)
+
+
 def dataset(rows: list[dict[str, Any]]) -> Dataset:
     """Rows as TRL takes them."""
     from datasets import Dataset
@@ -342,3 +368,52 @@ def check_enough(rows: Sequence[Row], prompts: int, notes: Sequence[str] = ()) -
             f"{prompts} prompts: use more rows (task.train_size, for tasks that have it), or lower "
             "trainer.per_device_train_batch_size"
         )
+
+
+def check_held_out(source: str, asked: Iterable[str], task: Task) -> None:
+    """Refuse to learn the answers of the questions that the evaluation will ask.
+
+    Args:
+        source: the setting that names the file.
+        asked: ids of its questions.
+        task: whose dev, test and out-of-domain splits are held out.
+
+    Raises:
+        ConfigError: some of them are in these splits.
+    """
+    ids = set(asked)
+    for split in ("test", "dev", "ood"):
+        shared = ids & {str(row["id"]) for row in getattr(task, split)}
+        if shared:
+            raise ConfigError(
+                f"{source} holds {len(shared)} questions of the task's {split} "
+                f"split, such as {min(shared)!r}, so the evaluation would measure memory: sample "
+                "the train split (sampling.split=train), with the same task settings and seed"
+            )
+
+
+def check_same_tokens(
+    source: str,
+    solutions: Sequence[Solution],
+    tokenizer: PreTrainedTokenizerBase,
+    otherwise: str = "",
+) -> None:
+    """Refuse tokens that mean other text to this model; a hundred solutions tell.
+
+    Args:
+        source: the setting that names the file.
+        solutions: sampled ones.
+        tokenizer: of the model to be trained.
+        otherwise: what else can be done about it, a clause.
+
+    Raises:
+        ConfigError: naming the first such solution.
+    """
+    for one in solutions[:100]:
+        text = tokenizer.decode(one.completion_ids, skip_special_tokens=True)
+        if text != one.text:
+            raise ConfigError(
+                f"{source} was sampled with another tokenizer: the tokens of "
+                f"{one.text[:40]!r} read {text[:40]!r} here. Sample again with this model, or "
+                f"train the one that was sampled{otherwise}"
+            )

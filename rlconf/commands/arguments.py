@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rlconf.settings.schema import Config
 
 __all__ = [
     "TARGETS",
     "add_cfg",
     "add_json",
     "add_overrides",
+    "compose_to_sample",
     "json_file",
+    "names_override",
     "print_config",
     "say",
 ]
@@ -47,6 +53,25 @@ def json_file(options: argparse.Namespace) -> Path | None:
     from rlconf.evaluation.evaluations import ready_for
 
     return None if options.json is None else ready_for(Path(options.json).expanduser())
+
+
+def compose_to_sample(overrides: list[str]) -> Config:
+    """The configuration for drawing solutions, which a curriculum's file of pass rates follows.
+
+    Raises:
+        ConfigError: listing everything that is wrong, but for that file's not being there yet.
+    """
+    from rlconf.settings.compose import examine
+    from rlconf.settings.problems import raise_all
+
+    config, problems = examine(overrides)
+    raise_all([problem for problem in problems if problem.keys != ("curriculum.path",)])
+    return config
+
+
+def names_override(key: str, names: str | None) -> list[str]:
+    """The override that `--option NAME,NAME` stands for; none without one."""
+    return [] if names is None else [f"{key}=[{names}]"]
 
 
 def print_config(overrides: list[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from rlconf.commands.arguments import add_cfg, add_overrides, print_config
+from rlconf.commands.arguments import add_cfg, add_overrides, compose_to_sample, print_config
 
 ABOUT = "draw and verify solutions of a task, into a Parquet file"
 
@@ -19,9 +19,7 @@ def run(options: argparse.Namespace) -> int:
     """Sample; the same command goes on after an interruption."""
     if options.cfg:
         return print_config(options.overrides)
-    from rlconf.settings.compose import compose
-
-    config = compose(options.overrides)
+    config = compose_to_sample(options.overrides)
     from rlconf.solutions.sample import sample_command
 
     return sample_command(config)

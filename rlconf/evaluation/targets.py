@@ -13,7 +13,7 @@ from rlconf.settings.schema import Config
 
 __all__ = ["compose_for", "holds_model", "run_of", "weights_of"]
 
-ONLY_TRAINING = ("tracking", "demonstrations", "sampling", "trainer.use_vllm")
+ONLY_TRAINING = ("tracking", "demonstrations", "sampling", "curriculum", "trainer.use_vllm")
 """Settings of a run that nothing done with its model afterwards looks at."""
 
 

@@ -18,7 +18,7 @@ from rlconf.evaluation.compare import compared
 from rlconf.evaluation.evaluations import read_evaluation, read_file
 from rlconf.redact import redact
 from rlconf.runs import manifest
-from rlconf.runs.checkpoint import step_of
+from rlconf.runs.checkpoint import fault, read_marker, step_of
 from rlconf.runs.folder import RunFolder
 from rlconf.settings import compose
 from rlconf.settings.schema import Config, to_dict
@@ -142,7 +142,11 @@ def _gain(run: RunFolder) -> dict[str, Any] | None:
 
 
 def _step(weights: str, session: Mapping[str, Any]) -> int | None:
-    return step_of(Path(weights)) or session.get("step")
+    path = Path(weights)
+    if step_of(path) is not None and fault(path) is None:
+        step: int | None = read_marker(path).get("step")  # of the whole run, not of a stage
+        return step
+    return step_of(path) or session.get("step")
 
 
 def _plain(config: Config) -> dict[str, Any]:

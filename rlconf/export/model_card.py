@@ -23,6 +23,7 @@ __all__ = ["card"]
 METHODS = {
     "ucas": "UCAS, uncertainty-aware advantage shaping (arXiv:2510.10649)",
     "grpo": "GRPO (arXiv:2402.03300)",
+    "dpo": "DPO (arXiv:2305.18290) on pairs of sampled solutions",
     "replay": "SPEAR, self-imitation replay (arXiv:2509.22601)",
     "clip_cov": "Clip-Cov (arXiv:2505.22617)",
 }

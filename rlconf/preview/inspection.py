@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from rewards.errors import ConfigError
 from rlconf.building.parts import (
+    build_curriculum,
     build_reward,
     build_task,
     build_tokenizer,
     check_enough,
+    dataset,
     prompt_lengths,
     reward_weights,
     short_enough,
@@ -25,6 +27,7 @@ from rlconf.settings import arithmetic
 from rlconf.settings.check import check_columns, ranks
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
+from rlconf.settings.stages import stage_configs
 from rlconf.settings.trl_fields import effective, method_of
 
 if TYPE_CHECKING:
@@ -57,10 +60,12 @@ def inspect(
         ConfigError: the task, its columns, the batch or the tokenizer.
     """
     if method_of(config.trainer) != "grpo":
+        named = f"trainer={method_of(config.trainer)}"
         raise ConfigError(
-            "rlconf inspect shows a batch to sample from and trainer=sft samples none: leave "
-            "trainer=sft out to see the task's prompts and gold answers"
+            f"rlconf inspect shows a batch to sample from and {named} samples none: leave "
+            f"{named} out to see the task's prompts and gold answers"
         )
+    config = stage_configs(config)[0]
     args = effective(config.trainer)
     batch, problems = arithmetic.plan(args, ranks(config))
     raise_all(problems)
@@ -71,7 +76,13 @@ def inspect(
     tokenizer = build_tokenizer(config, task)
     train, dropped = short_enough(task.train, tokenizer, config)
     check_enough(train, batch.prompts, dropped)
-    shown = [train[index] for index in first_prompts(len(train), args, batch, config.seed)]
+    curriculum = build_curriculum(config)
+    if curriculum is None:
+        first = first_prompts(len(train), args, batch, config.seed)
+    else:
+        curriculum.bind(dataset(train), prompts=batch.prompts, batches=1, seed=config.seed)
+        first = curriculum.plan_for(0)[: batch.prompts]
+    shown = [train[index] for index in first]
     rewards = [build_reward(config, name) for name in weights]
     if task.rewards[0] not in weights:
         rewards.append(build_reward(config, task.rewards[0]))

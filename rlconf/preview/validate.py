@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.difficulty import read_difficulty, split_stages
 from data.tasks.reading import is_hub_id
 from rlconf.building.parts import (
     build_task,
@@ -18,12 +19,14 @@ from rlconf.building.parts import (
 from rlconf.redact import redact
 from rlconf.settings import arithmetic, foreign
 from rlconf.settings.check import check_columns, ranks, shaper_names, signals_asked
+from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.check_replay import replay_settings
 from rlconf.settings.effects import advice, extra_forwards, without_effect
 from rlconf.settings.overrides import plain, show
 from rlconf.settings.plugins import settings_defaults
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config, to_dict
+from rlconf.settings.stages import stage_configs
 from rlconf.settings.trl_fields import defaults, effective, method_of
 
 if TYPE_CHECKING:
@@ -44,8 +47,12 @@ def report(config: Config) -> str:
     Raises:
         ConfigError: the task and the rewards or the batch do not fit.
     """
-    if method_of(config.trainer) == "sft":
-        return _supervised(config)
+    if method_of(config.trainer) != "grpo":
+        return _without_rollouts(config)
+    stages = stage_configs(config)
+    if len(stages) > 1:
+        told = [f"STAGE {n} OF {len(stages)}\n\n{report(one)}" for n, one in enumerate(stages, 1)]
+        return "\n\n".join(told)
     args = effective(config.trainer)
     batch, problems = arithmetic.plan(args, ranks(config))
     raise_all(problems)
@@ -54,6 +61,7 @@ def report(config: Config) -> str:
     blocks = {
         "task": told,
         "batch": _batch(args, batch, rows),
+        **({} if config.curriculum is None else {"curriculum": _curriculum(config, batch)}),
         **({} if config.replay is None else {"replay": _replay(config, batch, longest)}),
         "extra forwards per generation batch": extra_forwards(
             args, batch, _needs_signals(config), config.replay is not None
@@ -66,13 +74,16 @@ def report(config: Config) -> str:
     return "\n\n".join(_block(title, lines) for title, lines in blocks.items())
 
 
-def _supervised(config: Config) -> str:
-    """The same for supervised training: no groups, no rollouts, no rewards to learn from."""
+def _without_rollouts(config: Config) -> str:
+    """The same for supervised training and DPO, which have no groups, rollouts or rewards."""
     args = effective(config.trainer)
     examples = args.per_device_train_batch_size * args.gradient_accumulation_steps * ranks(config)
     name, path = config.task["name"], config.demonstrations.path
+    what, unit = "demonstrations", "examples"
     told = [f"{name}: asked before and after training"]
-    if path is not None:
+    if method_of(config.trainer) == "dpo":
+        what, unit, source = "pairs", "pairs", _pairs(config)
+    elif path is not None:
         source = f"the right solutions of {path}"
     elif _is_remote(config):
         source = f"the training rows of {config.task.get('path')}"
@@ -85,9 +96,9 @@ def _supervised(config: Config) -> str:
         steps = _many(int(args.max_steps), "optimiser step")
     blocks = {
         "task": told,
-        "demonstrations": [source],
+        what: [source],
         "batch": [
-            f"{examples} examples an optimiser step = micro-batch "
+            f"{examples} {unit} an optimiser step = micro-batch "
             f"{args.per_device_train_batch_size} x {_many(ranks(config), 'rank')} x "
             f"{args.gradient_accumulation_steps} accumulated",
             steps,
@@ -96,6 +107,19 @@ def _supervised(config: Config) -> str:
         "differences from rlconf's defaults": differences(config),
     }
     return "\n\n".join(_block(title, lines) for title, lines in blocks.items())
+
+
+def _pairs(config: Config) -> str:
+    """What DPO will learn from, as far as it is there yet."""
+    path = config.pairs.file
+    if path is None:
+        return "none yet: rlconf pairs writes them, and rlconf crew-dpo does so in every round"
+    if not Path(path).expanduser().is_file():
+        return f"{path}, which is not there yet: rlconf pairs writes it"
+    from data.pair_files import read_pairs
+
+    rows, manifest = read_pairs(path)
+    return f"{len(rows)} pairs of {manifest['questions_with_pairs']} questions in {path}"
 
 
 def _task(
@@ -208,6 +232,23 @@ def _batch(args: Any, batch: arithmetic.Batch, rows: int | None) -> list[str]:
     return lines
 
 
+def _curriculum(config: Config, batch: arithmetic.Batch) -> list[str]:
+    """What is planned at once, and how the questions split."""
+    section = config.curriculum or {}
+    settings = curriculum_settings(section)
+    rounds = f"rounds of {_many(settings.round_batches, 'generation batch', 'generation batches')}"
+    lines = [f"{settings.mode}, in {rounds}: {batch.prompts * settings.round_batches} prompts each"]
+    if settings.mode == "two_stage" and section.get("path"):
+        easy, hard = split_stages(read_difficulty(section["path"]), settings.threshold)
+        lines.append(
+            f"{len(easy)} questions are easy and {len(hard)} hard at a pass rate of "
+            f"{settings.threshold:g} in {section['path']}"
+        )
+    if settings.stage is not None:
+        lines.append(f"the {settings.stage} stage only")
+    return lines
+
+
 def differences(config: Config) -> list[str]:
     """`key = value (default)` for each setting of ours that is not at its default.
 
@@ -221,6 +262,7 @@ def differences(config: Config) -> list[str]:
         "task": (root["task"]["name"], config.task["name"]),
         "reward": (list(root["reward"]), list(config.reward)),
         "shaper": (list(root["shaper"]), list(config.shaper)),
+        "curriculum": (None, (config.curriculum or {}).get("mode")),
         "filter": (list(root["filter"]), list(config.filter)),
         "replay": (None, (config.replay or {}).get("mode")),
     }
@@ -235,7 +277,16 @@ def differences(config: Config) -> list[str]:
     return found + _compare(_flat(usual), _flat(now)) + _compare(_flat(usual_parts), _flat(parts))
 
 
-_COMPARED_APART = ("trainer", "plugins", "task", "reward", "shaper", "filter", "replay")
+_COMPARED_APART = (
+    "trainer",
+    "plugins",
+    "task",
+    "reward",
+    "shaper",
+    "filter",
+    "replay",
+    "curriculum",
+)
 
 
 def _part_defaults(config: Config) -> dict[str, Any]:
@@ -253,6 +304,12 @@ def _part_defaults(config: Config) -> dict[str, Any]:
         }
         for one in config.reward
     }
+    found["curriculum"] = {}
+    if config.curriculum is not None:
+        from trainers.curriculum.settings import CurriculumSettings
+
+        usual = settings_defaults(CurriculumSettings)
+        found["curriculum"] = {**usual, "path": None, "stages": []}
     found["replay"] = found["shaper"] = found["filter"] = {}
     if config.replay is not None:
         from trainers.replay import ReplaySettings

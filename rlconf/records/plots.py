@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.difficulty import BANDS
 from rlconf.records.metrics_file import read_metrics, series
 
 
@@ -88,6 +89,30 @@ PANELS = (
             for sign, label in (("pos", "advantage > 0"), ("neg", "advantage < 0"))
         ),
         band="least to greatest",
+    ),
+    Panel(
+        "curriculum",
+        "Curriculum: what is asked",
+        "share",
+        (
+            Line("curriculum/pass_rate", "right"),
+            Line("curriculum/kept_share", "kept by the filter"),
+            Line("curriculum/mean_rate", "smoothed rate of all seen"),
+        ),
+        SHARE,
+    ),
+    Panel(
+        "curriculum_bands",
+        "Curriculum: questions by band",
+        "questions",
+        tuple(Line(f"curriculum/band/{band}", band) for band in BANDS),
+    ),
+    Panel(
+        "curriculum_stage",
+        "Curriculum: stage",
+        "1 easy, 2 hard",
+        (Line("curriculum/stage", "stage"),),
+        (0.9, 2.1),
     ),
     # Of supervised training only: a loss of GRPO's says nothing.
     Panel("loss", "Loss", "nats per token", (Line("loss", "loss"),), beside=TOKEN_ACCURACY),

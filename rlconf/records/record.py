@@ -42,6 +42,8 @@ class Metrics(TrainerCallback):
         listeners: called with each object after it is written.
 
     Attributes:
+        first_step: optimiser steps of the stages before, added to the trainer's.
+        stage: of the run, None without stages; a column of the rows.
         generation: generation batches so far, kept on every process.
         summary: the trainer's totals (runtime, mean loss), logged once at its end. They are no
             step's numbers, so they are kept here and not in the file.
@@ -57,6 +59,8 @@ class Metrics(TrainerCallback):
         self.path = path
         self.generation = generation
         self.summary: dict[str, float | None] = {}
+        self.first_step = 0
+        self.stage: int | None = None
         self._clock = clock
         self._listeners = listeners
 
@@ -84,8 +88,9 @@ class Metrics(TrainerCallback):
         if not state.is_world_process_zero:
             return
         row = {
-            "step": state.global_step,
+            "step": self.first_step + state.global_step,
             "generation": self.generation,
+            **({} if self.stage is None else {"stage": self.stage}),
             "time": round(self._clock(), 3),
             **numbers,
         }

@@ -26,15 +26,20 @@ LETTER_ROOM = 14  # right of the curves, for the letters of their groups
 
 
 def line_chart(
-    curves: Sequence[Curve], title: str, limits: tuple[float, float] | None = None, key: str = ""
+    curves: Sequence[Curve],
+    title: str,
+    limits: tuple[float, float] | None = None,
+    key: str = "",
+    unit: str = "step",
 ) -> Markup:
-    """Curves over the optimiser's steps.
+    """Curves over the optimiser's steps, or over another `unit`.
 
     Args:
         curves: at least one, each with at least one point.
         title: said to those who hear the page instead of seeing it.
         limits: of the vertical axis; None: those of the values.
         key: a word that no other picture of the page has, for its ids.
+        unit: what the horizontal axis counts, in words.
     """
     steps = [step for one in curves for step, _ in one.line]
     low, high = limits or _range(curves)
@@ -42,7 +47,7 @@ def line_chart(
     right = WIDTH - RIGHT - (LETTER_ROOM if lettered else 0)
     x = Scale(*_wide(min(steps), max(steps)), LEFT, right)
     y = Scale(low, high, HEIGHT - BOTTOM, TOP)
-    svg = root(WIDTH, HEIGHT, f"{title}. {_in_words(curves)}")
+    svg = root(WIDTH, HEIGHT, f"{title}. {_in_words(curves, unit)}")
     _clip(svg, key, LEFT, TOP, right - LEFT, HEIGHT - BOTTOM - TOP)
     _grid(svg, x, y)
     plot = ET.SubElement(svg, "g", {"clip-path": f"url(#clip-{key})"})
@@ -69,7 +74,7 @@ def line_chart(
             place = {"x": str(right + 4), "y": str(round(height + 4, 2))}
             style = {"class": f"letter t{one.colour % COLOURS}"}
             ET.SubElement(svg, "text", place | style).text = one.letter
-    svg.set("data-chart", json.dumps(_readings(curves, right)))
+    svg.set("data-chart", json.dumps(_readings(curves, right, unit)))
     ET.SubElement(svg, "path", {"class": "cursor", "d": ""})
     return markup(svg)
 
@@ -192,17 +197,17 @@ def _apart(heights: Sequence[float], least: float = 11) -> list[float]:
     return [height - excess for height in moved]
 
 
-def _in_words(curves: Sequence[Curve]) -> str:
+def _in_words(curves: Sequence[Curve], unit: str) -> str:
     """First and last value of each curve."""
     return "; ".join(
         f"{' '.join(part for part in (one.letter, one.label) if part) or 'from'} "
-        f"{number(one.line[0][1])} at step {number(one.line[0][0])} "
-        f"to {number(one.line[-1][1])} at step {number(one.line[-1][0])}"
+        f"{number(one.line[0][1])} at {unit} {number(one.line[0][0])} "
+        f"to {number(one.line[-1][1])} at {unit} {number(one.line[-1][0])}"
         for one in curves
     )
 
 
-def _readings(curves: Sequence[Curve], right: float) -> dict[str, object]:
+def _readings(curves: Sequence[Curve], right: float, unit: str) -> dict[str, object]:
     """What the page's script shows under the pointer: texts by step, and where steps lie."""
     steps = sorted({step for one in curves for step, _ in one.line})
     x = Scale(*_wide(steps[0], steps[-1]), LEFT, right)
@@ -221,5 +226,5 @@ def _readings(curves: Sequence[Curve], right: float) -> dict[str, object]:
         "x": [x(step) for step in steps],
         "top": TOP,
         "bottom": HEIGHT - BOTTOM,
-        "text": [f"step {number(step)}: {' · '.join(at(step))}" for step in steps],
+        "text": [f"{unit} {number(step)}: {' · '.join(at(step))}" for step in steps],
     }

@@ -29,7 +29,7 @@ from rlconf.report.load import Run
 from rlconf.report.samples import Sample, Samples, read_samples
 from rlconf.report.svg import swatch
 
-__all__ = ["render"]
+__all__ = ["asset", "environment", "policy", "render"]
 
 MOST_SAMPLED = 6  # groups whose completions are shown
 MOST_TEXT = 8000  # characters of any one text
@@ -48,7 +48,7 @@ class Excerpt:
 def render(runs: Sequence[Run]) -> str:
     """The report on the runs as HTML."""
     groups = group(runs)
-    style, script = _asset("style.css"), _asset("script.js")
+    style, script = asset("style.css"), asset("script.js")
     parts, part_charts = panels.reward_parts(groups)
     rows = accuracy.rows(groups)
     chosen = [(one, read_samples(one.runs[0])) for one in groups[:MOST_SAMPLED]]
@@ -56,10 +56,10 @@ def render(runs: Sequence[Run]) -> str:
     scale = tokens.scales(
         sample for _, samples in found for _, _, them in samples.kinds for sample in them
     )
-    template = _environment().get_template("page.html.j2")
+    template = environment().get_template("page.html.j2")
     page = template.render(
         title=_title(groups),
-        policy=_policy(style, script),
+        policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),
         groups=groups,
@@ -135,11 +135,12 @@ def _setup(run: Run) -> dict[str, Any]:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The style sheet or the script, as text."""
     return resources.files("rlconf.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _policy(style: str, script: str) -> str:
+def policy(style: str, script: str) -> str:
     """A Content-Security-Policy under which only this style and this script work."""
 
     def digest(content: str) -> str:
@@ -151,7 +152,8 @@ def _policy(style: str, script: str) -> str:
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Jinja, escaping everything that is not our own markup."""
     environment = Environment(
         loader=PackageLoader("rlconf.report", "."),
         autoescape=True,

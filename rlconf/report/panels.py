@@ -35,6 +35,13 @@ OTHER_PANELS = (
         SHARE,
     ),
     Panel(
+        "confidence",
+        "Confidence in the answers",
+        "CRew of the pairs",
+        (Line("crew/confidence/chosen", "chosen"), Line("crew/confidence/rejected", "rejected")),
+        SHARE,
+    ),
+    Panel(
         "token_accuracy",
         "Next token guessed right",
         "share",

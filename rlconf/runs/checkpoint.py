@@ -18,12 +18,25 @@ from rlconf.files import flush, flush_folder, storage, write_text
 
 MARKER = "COMPLETE.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
+_STAGE = re.compile(r"stage(\d+)")
 
 
 def step_of(path: Path) -> int | None:
     """The optimiser step of a folder named ``checkpoint-STEP``; None for any other name."""
     match = _NAME.fullmatch(path.name)
     return int(match.group(1)) if match else None
+
+
+def stage_of(path: Path) -> int:
+    """The number of the stage that wrote the checkpoint; 1 in a run without stages."""
+    match = _STAGE.fullmatch(path.absolute().parent.name)
+    return int(match.group(1)) if match else 1
+
+
+def home_of(path: Path) -> Path:
+    """The folder of all checkpoints of the run that wrote this one."""
+    parent = path.absolute().parent
+    return parent.parent if _STAGE.fullmatch(parent.name) else parent
 
 
 def seal(folder: Path, **facts: Any) -> None:
@@ -75,13 +88,15 @@ def fault(folder: Path) -> str | None:
 
 
 def all_in(checkpoints: Path) -> list[Path]:
-    """Every checkpoint folder, newest step first, complete or not."""
-    found = [path for path in checkpoints.glob("checkpoint-*") if path.is_dir()]
-    return sorted(
-        (path for path in found if step_of(path) is not None),
-        key=lambda path: step_of(path) or 0,
-        reverse=True,
-    )
+    """Every checkpoint folder, also of stages, the newest first, complete or not."""
+    found = [*checkpoints.glob("checkpoint-*"), *checkpoints.glob("stage*/checkpoint-*")]
+    own = [path for path in found if path.is_dir() and step_of(path) is not None]
+    return sorted(own, key=_age, reverse=True)
+
+
+def _age(path: Path) -> tuple[int, int]:
+    """Stage, and step in it."""
+    return stage_of(path), step_of(path) or 0
 
 
 def newest(checkpoints: Path) -> tuple[Path | None, list[str]]:
@@ -117,10 +132,10 @@ def rotate(checkpoints: Path, keep: int | None) -> list[Path]:
     return deleted
 
 
-def discard_after(checkpoints: Path, step: int) -> None:
-    """Delete checkpoints of later steps: torn ones that a resumed run would write into."""
+def discard_after(checkpoints: Path, last: Path | None) -> None:
+    """Delete checkpoints later than `last`: torn ones that a resumed run would write into."""
     for path in all_in(checkpoints):
-        if (step_of(path) or 0) > step:
+        if last is None or _age(path) > _age(last):
             _delete(path)
 
 

@@ -33,7 +33,8 @@ RULES: tuple[tuple[May, str, str], ...] = (
         May.ALWAYS,
         "where the run is kept, what is recorded, evaluation before and after training",
         "name resume run.* plugins checkpoint.* logging.* tracking.* evaluate.* launch.* "
-        "sampling.* model.cache_dir guard.*_limit guard.doctor",
+        "sampling.* crew.* crew_dpo.* judge.* vote.* select.* model.cache_dir "
+        "guard.*_limit guard.doctor curriculum.check_every",
     ),
     (
         May.ALWAYS,
@@ -79,8 +80,10 @@ RULES: tuple[tuple[May, str, str], ...] = (
     (
         May.NEVER,
         "it decides the weights' shapes, the prompts or their order",
-        "seed task task.* demonstrations.* peft peft.* model.name model.revision model.dtype "
-        "model.tiny.* model.max_prompt_tokens trainer.method trainer.num_generations "
+        "seed task task.* curriculum curriculum.path curriculum.mode curriculum.by "
+        "curriculum.threshold curriculum.stages demonstrations.* pairs.* peft peft.* model.name "
+        "model.revision model.dtype model.tiny.* model.max_prompt_tokens trainer.method "
+        "trainer.num_generations "
         "trainer.num_iterations trainer.shuffle_dataset",
     ),
     (

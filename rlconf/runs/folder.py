@@ -58,7 +58,7 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """The trainer's output folder: ``checkpoint-STEP`` folders."""
+        """``checkpoint-STEP`` folders; with stages, a folder ``stageN`` of them for each."""
         return self.path / "checkpoints"
 
     @property
@@ -70,6 +70,16 @@ class RunFolder:
     def report(self) -> Path:
         """The run on one page, written when it ends."""
         return self.path / "report.html"
+
+    @property
+    def demonstrations(self) -> Path:
+        """Why each sampled solution was learnt or not, in supervised training on such."""
+        return self.path / "demonstrations.parquet"
+
+    @property
+    def curriculum(self) -> Path:
+        """A folder: what a curriculum has seen of each question, a Parquet file a stage."""
+        return self.path / "curriculum"
 
     @property
     def log(self) -> Path:
@@ -234,14 +244,14 @@ def _from_path(path: Path, own: Path | None) -> Choice:
         )
     if fault := checkpoint.fault(path):
         raise CheckpointError(f"resume={path} is not usable: {fault}. Try resume=auto.")
-    source = RunFolder(path.resolve().parent.parent)
+    source = RunFolder(checkpoint.home_of(path.resolve()).parent)
     if own is not None and own.resolve() != source.path:
         if (own / manifest.NAME).exists():
             raise ConfigError(f"{own} already holds a run: choose a different run.id= or run.dir=.")
         note = f"branching off {path} into {own}."
         return Choice(RunFolder(own), path, branched_from=source, notes=[note])
     later, _ = checkpoint.newest(source.checkpoints)
-    if later is not None and checkpoint.step_of(later) != checkpoint.step_of(path):
+    if later is not None and later.resolve() != path.resolve():
         raise ConfigError(
             f"resume={path} is not the newest checkpoint of its run ({later.name} is), and going "
             "on from it would mix two histories. Branch it off: add run.dir=NEW_FOLDER; "

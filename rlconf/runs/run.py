@@ -12,12 +12,14 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from data.solutions.store import write_reasons
 from rlconf.building.methods import Training, make_training
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.doctor.live import LiveDoctor
 from rlconf.evaluation import evaluate, evaluations
 from rlconf.evaluation.evaluations import add_evaluation, read_evaluation
 from rlconf.records import plots
+from rlconf.records.curriculum import draw_history, write_history
 from rlconf.records.record import Metrics, RolloutFiles, flush_records
 from rlconf.records.token_files import TokenFiles
 from rlconf.records.tracking import Trackers
@@ -29,11 +31,12 @@ from rlconf.runs.launch import World
 from rlconf.runs.progress import TrainingProgress
 from rlconf.runs.saving import Checkpoints
 from rlconf.runs.session import Session, begin
+from rlconf.runs.stages import Stage, stages_of
 from rlconf.runs.watchdog import Watchdog
 from rlconf.settings import trust
 from rlconf.settings.schema import Config
 from trainers import OnlineTrainer
-from trainers.resume import is_sharded
+from trainers.resume import is_exhausted, is_sharded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,40 +120,69 @@ def _train(
             folder.metrics, (folder.rollouts, folder.tokens), after
         ),
     )
-    training = make_training(
-        config,
-        folder.checkpoints,
-        listeners=lambda tokenizer: [
-            metrics.count,
-            trackers.keep,
-            *_rollout_files(config, session, world, tokenizer),
-        ],
-        callbacks=[Beat(watchdog), interrupt, checkpoints, metrics, progress],
-        guards={"finite": finite_guard(config, folder), "phase": watchdog.phase},
-    )
-    trainer = training.trainer
-    checkpoints.log_first = not isinstance(trainer, OnlineTrainer)
-    _silence(trainer)
-    topology.check_running(config, trainer, world)
-    for note in training.notes:
-        reporter.say(note)
+
+    def make(stage: Stage, first_step: int) -> Training:
+        """A stage's trainer; the recorders go on counting from the stages before."""
+        training = make_training(
+            stage.model_config,
+            stage.folder,
+            listeners=lambda tokenizer: [
+                metrics.count,
+                trackers.keep,
+                *_rollout_files(config, session, world, tokenizer),
+            ],
+            callbacks=[Beat(watchdog), interrupt, checkpoints, metrics, progress],
+            guards={"finite": finite_guard(config, folder), "phase": watchdog.phase},
+        )
+        trainer = training.trainer
+        checkpoints.log_first = not isinstance(trainer, OnlineTrainer)
+        checkpoints.stage = metrics.stage = stage.number
+        checkpoints.first_step = metrics.first_step = first_step
+        if isinstance(trainer, OnlineTrainer):
+            trainer.first_step, trainer.generation = first_step, metrics.generation
+        _silence(trainer)
+        topology.check_running(config, trainer, world)
+        if stage.number is not None:
+            reporter.say(f"stage {stage.number}, from step {first_step}")
+        for note in training.notes:
+            reporter.say(note)
+        if training.sorted_out and world.is_first:
+            write_reasons(folder.demonstrations, training.sorted_out)
+            training.sorted_out = []  # it may be large
+        return training
+
+    stages = stages_of(config, session)
+    stage: Stage | None = next(stages)
+    assert stage is not None
+    first_step = session.step - stage.resumed_step
+    training = make(stage, first_step)
     if world.is_first:
-        trackers.open(trainer.args)
+        trackers.open(training.trainer.args)
     began = time.monotonic()
     with interrupt:
         if config.evaluate.before and session.step == 0:
             with watchdog.phase("evaluation"), interrupt.at_once(alone=world.size == 1):
                 _evaluate(config, "before", training, session, world, reporter)
-            interrupt.settle(trainer.args.device)
+            interrupt.settle(training.trainer.args.device)
             began = time.monotonic()
-        try:
-            with watchdog.phase("step"):
-                if not interrupt.signal:
-                    _advance(trainer, session)
-        finally:
-            progress.close()
+        while stage is not None and not interrupt.signal:
+            try:
+                with watchdog.phase("step"):
+                    _advance(training.trainer, stage)
+            finally:
+                progress.close()
+            _end_curriculum(training.trainer, stage, session, world, reporter)
+            before = stage.folder
+            stage = None if interrupt.signal else next(stages, None)
+            if stage is not None:
+                watchdog.restart()
+                first_step += training.trainer.state.global_step
+                del training  # two models may not fit
+                checkpoints.keep_last(before)
+                training = make(stage, first_step)
+        trainer = training.trainer
         facts = {
-            "step": trainer.state.global_step,
+            "step": first_step + trainer.state.global_step,
             "generation": metrics.generation,
             "training_seconds": round(time.monotonic() - began, 3),
             "totals": metrics.summary,
@@ -168,6 +200,23 @@ def _train(
         trackers.totals(metrics.summary, read_evaluation(folder))
         _show(config, session, interrupt, facts, reporter)
     return interrupt.exit_code, facts
+
+
+def _end_curriculum(
+    trainer: Trainer, stage: Stage, session: Session, world: World, reporter: Reporter
+) -> None:
+    """Write what the curriculum has seen, if there was one, and say if it came to its end."""
+    curriculum = trainer.curriculum if isinstance(trainer, OnlineTrainer) else None
+    if curriculum is None:
+        return
+    if world.is_first:
+        folder = session.folder.curriculum
+        write_history(folder / f"stage{stage.number or 1}.parquet", curriculum)
+    if curriculum.exhausted:
+        reporter.say(
+            "curriculum_exhausted: every question is mastered, so training ends here. To go on "
+            "with all of them: curriculum.on_exhausted=again"
+        )
 
 
 def _rollout_files(
@@ -194,19 +243,23 @@ def _silence(trainer: Trainer) -> None:
         trainer.remove_callback(callback)
 
 
-def _advance(trainer: Trainer, session: Session) -> None:
-    """Train from the checkpoint, if there is one, to the end.
+def _advance(trainer: Trainer, stage: Stage) -> None:
+    """Train a stage, from its checkpoint if there is one, to the end.
 
     A run that was stopped after its last step has nothing left to train, but the base class would
     take one step more before it looks; so only the weights are loaded.
     """
-    if session.checkpoint is None:
+    if stage.resume is None:
+        if stage.adapter is not None:
+            trainer._load_from_checkpoint(str(stage.adapter))
         trainer.train()
-    elif 0 < trainer.args.max_steps <= session.step:
-        trainer._load_from_checkpoint(str(session.checkpoint))
-        trainer.state.global_step = session.step
+    elif 0 < trainer.args.max_steps <= stage.resumed_step or (
+        isinstance(trainer, OnlineTrainer) and is_exhausted(trainer, stage.resume)
+    ):
+        trainer._load_from_checkpoint(str(stage.resume))
+        trainer.state.global_step = stage.resumed_step
     else:
-        trainer.train(resume_from_checkpoint=str(session.checkpoint))
+        trainer.train(resume_from_checkpoint=str(stage.resume))
 
 
 def _evaluate(
@@ -274,6 +327,7 @@ def _show(
     folder = session.folder
     if config.logging.plots:
         plots.draw(folder.metrics, folder.plots)
+        draw_history(folder.curriculum, folder.plots / "curriculum_history.png")
     results = read_evaluation(folder)
     if results and not interrupt.signal:
         reporter.say(evaluate.table(results))

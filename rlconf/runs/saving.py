@@ -29,6 +29,8 @@ class Checkpoints(TrainerCallback):
     Attributes:
         log_first: ask for a log call wherever a save is due, for a trainer whose checkpoints do not
             hold the numbers since the last one (every one but `OnlineTrainer`).
+        first_step: steps of the stages before, for the marker.
+        stage: of the run, None without stages; likewise.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class Checkpoints(TrainerCallback):
         self.world = world
         self.records = records
         self.log_first = False
+        self.first_step = 0
+        self.stage: int | None = None
         self._put_off = False
         self._recorded = 0
 
@@ -80,9 +84,17 @@ class Checkpoints(TrainerCallback):
         wait(self.world)
         on_first(self.world, lambda: self._seal(folder, state.global_step))
 
+    def keep_last(self, folder: Path) -> None:
+        """Of a stage that is over, keep what the next one begins from; all where all are kept."""
+        if self.keep is not None:
+            on_first(self.world, lambda: rotate(folder, 1))
+
     def _seal(self, folder: Path, step: int) -> None:
         self.records(self._recorded)
         self._recorded = self.generation()
-        seal(folder, step=step, generation=self._recorded, processes=self.world.size)
+        facts = {"generation": self._recorded, "processes": self.world.size}
+        if self.stage is not None:
+            facts["stage"] = self.stage
+        seal(folder, step=self.first_step + step, **facts)
         with storage(folder.parent, "Delete what lies in the way, then resume."):
             rotate(folder.parent, self.keep)

@@ -178,7 +178,7 @@ def _cut_back(choice: Choice, step: int, generation: int) -> None:
     if choice.resumed:
         record.cut_back_rollouts(folder.rollouts, generation)
         record.cut_back_rollouts(folder.tokens, generation)
-        checkpoint.discard_after(folder.checkpoints, step)
+        checkpoint.discard_after(folder.checkpoints, choice.checkpoint)
 
 
 def describe_device(world: World) -> str:

@@ -17,9 +17,11 @@ from rewards.registry import did_you_mean
 from rlconf.redact import secret_paths
 from rlconf.runs.watchdog import PHASES
 from rlconf.settings import arithmetic, foreign
+from rlconf.settings.check_curriculum import check_curriculum, check_stages
+from rlconf.settings.check_judging import check_judging
 from rlconf.settings.check_model import check_model, check_peft
 from rlconf.settings.check_replay import check_filters, check_replay
-from rlconf.settings.check_solutions import check_method, check_sampling
+from rlconf.settings.check_solutions import check_method, check_pairs, check_sampling
 from rlconf.settings.fields import read_fields, read_settings
 from rlconf.settings.problems import Problem
 from rlconf.settings.problems import is_installed as _installed
@@ -52,7 +54,12 @@ def check(config: Config) -> list[Problem]:
     """
     problems = [*_check_task(config), *check_rewards(config), *_check_shapers(config)]
     problems += [*check_method(config), *check_model(config), *check_peft(config)]
-    problems += [*_check_sections(config), *check_sampling(config)]
+    problems += [
+        *_check_sections(config),
+        *check_sampling(config),
+        *check_pairs(config),
+        *check_judging(config),
+    ]
     good, found = read_trainer(config.trainer)
     problems += found
     wrong = {key for problem in problems for key in problem.keys}
@@ -60,6 +67,8 @@ def check(config: Config) -> list[Problem]:
     problems += check_filters(config)
     if not any(key.startswith("trainer.") for key in wrong):
         problems += check_replay(config, ranks(config))
+        problems += check_curriculum(config)
+        problems += check_stages(config, problems, check)
     return problems
 
 

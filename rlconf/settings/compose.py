@@ -29,6 +29,7 @@ from rlconf.settings.fields import inner_section, read_section
 from rlconf.settings.overrides import Overrides, read_overrides
 from rlconf.settings.problems import Problem, nearest, raise_all
 from rlconf.settings.schema import Config, to_dict
+from rlconf.settings.stages import without
 
 __all__ = ["compose", "composed", "examine", "load", "save"]
 
@@ -170,6 +171,11 @@ def _from_tree(chosen: Overrides) -> DictConfig:
     for group in tree.NULLABLE:
         if chosen.groups.get(group) == "none":  # whatever an experiment says of it
             config[group] = None
+    debug = chosen.groups.get("debug")
+    if debug not in (None, "null") and OmegaConf.select(config, "curriculum.stages"):
+        names = OmegaConf.select(OmegaConf.load(tree.CONF / "debug" / f"{debug}.yaml"), "trainer")
+        stages = OmegaConf.to_container(config.curriculum.stages)
+        config.curriculum.stages = without(stages, names or {})
     return config
 
 
@@ -275,8 +281,9 @@ def _replace_sections(config: DictConfig, chosen: Overrides) -> None:
 
 
 def _not_on_base(group: str, base: Path) -> Problem:
+    *others, last = tree.REPLACEABLE
     return Problem(
-        f"{group}=...: {base} is already composed, so beside {' and '.join(tree.REPLACEABLE)} only "
+        f"{group}=...: {base} is already composed, so beside {', '.join(others)} and {last} only "
         f"single settings can be changed, such as {group}.KEY=VALUE",
         (group,),
     )

@@ -1,10 +1,11 @@
 """What a configuration is: typed sections, one attribute per setting.
 
 `rlconf.settings.compose.compose` reads Hydra's tree and the command line and returns a `Config`;
-everything downstream (build, run, evaluate) reads it by attribute. Six sections hold plain
+everything downstream (build, run, evaluate) reads it by attribute. Seven sections hold plain
 dictionaries, because their keys belong to somebody else: `trainer` (TRL's `GRPOConfig` fields),
 `task`, `reward`, `shaper` and `filter` (options of whatever is registered under that name),
-`replay` (settings of `trainers.replay`). They are checked all the same.
+`replay` (settings of `trainers.replay`) and `curriculum` (of `trainers.curriculum`). They are
+checked all the same.
 
 This module imports the standard library only.
 """
@@ -18,16 +19,22 @@ from typing import Any, Literal
 __all__ = [
     "CheckpointSection",
     "Config",
+    "CrewDPOSection",
+    "CrewSection",
     "DemonstrationsSection",
     "EvaluateSection",
     "GuardSection",
+    "JudgeSection",
     "LaunchSection",
     "LoggingSection",
     "ModelSection",
+    "PairsSection",
     "PeftSection",
     "RunSection",
     "SamplingSection",
+    "SelectSection",
     "TrackingSection",
+    "VoteSection",
     "to_dict",
 ]
 
@@ -214,12 +221,162 @@ class DemonstrationsSection:
             `solution` if the rows have one, else the gold answer in `template`.
         template: how a gold answer is written out; {answer} stands for it.
         max_per_question: different solutions of one question that are taken. Null: all.
+        prefer: which of them: the first, or the shortest.
+        leaks: phrases of solutions that are left out, for a teacher that was shown the answer.
+        as_text: learn the texts of a teacher with another tokenizer, not its tokens.
     """
 
     path: str | None = None
     column: str | None = None
     template: str = "{answer}"
     max_per_question: int | None = None
+    prefer: Literal["first", "shortest"] = "first"
+    leaks: list[str] = field(default_factory=list)
+    as_text: bool = False
+
+
+@dataclass
+class CrewSection:
+    """How confidence in an answer is measured (CRew): `rlconf pairs` and `rlconf crew-dpo`.
+
+    Attributes:
+        locator: where the answer stands in a solution (`rewards.answers`).
+        pattern: the regular expression of `locator=regex`.
+        aggregate: of the probabilities of the answer's tokens.
+        span: the answer's tokens: those that overlap it, or those inside it only.
+        batch_size: solutions scored together on one device.
+    """
+
+    locator: Literal["final", "boxed", "tag", "number", "hash", "regex"] = "boxed"
+    pattern: str | None = None
+    aggregate: Literal["mean", "geometric", "product", "min"] = "mean"
+    span: Literal["overlap", "strict"] = "overlap"
+    batch_size: int = 16
+
+
+@dataclass
+class PairsSection:
+    """Preference pairs: what `rlconf pairs` writes and `trainer=dpo` learns from.
+
+    Attributes:
+        method: "gap" takes the pairs that differ most in confidence; "random" any right and wrong
+            solutions; "rest_em" makes no pairs but takes right solutions, for trainer=sft.
+        confidence: the measure of the gap, by its name in the solutions.
+        top_k: pairs of each question (`gap`).
+        gap: chosen minus rejected, or its size (`gap`).
+        min_gap: least gap of a pair. Null: any (`gap`).
+        max_uses: pairs that one solution may be in. Null: any number (`gap`).
+        per_question: of each question, pairs (`random`) or right solutions (`rest_em`).
+        file: the Parquet file. Null: `pairs/NAME.parquet`.
+        dev_file: pairs of dev questions, for `trainer.eval_strategy`.
+        scored: a file of scored solutions, taken as it is. Null: solutions are sampled and scored.
+        any_model: train on pairs although another model was scored.
+    """
+
+    method: Literal["gap", "random", "rest_em"] = "gap"
+    confidence: str = "crew"
+    top_k: int = 10
+    gap: Literal["signed", "abs"] = "signed"
+    min_gap: float | None = None
+    max_uses: int | None = None
+    per_question: int = 10
+    file: str | None = None
+    dev_file: str | None = None
+    scored: str | None = None
+    any_model: bool = False
+
+
+@dataclass
+class CrewDPOSection:
+    """The rounds of `rlconf crew-dpo`.
+
+    Attributes:
+        iterations: rounds of sampling, scoring, pairing and training.
+        restart_from_initial: every round trains the initial model, on pairs of the latest one; else
+            the latest model itself. What training starts from is its reference.
+        choose_by: of the checkpoints of a round, the one with the best accuracy on the dev split,
+            "sampled" or "greedy"; "last" takes the last without a look.
+        path: the folder of all rounds. Null: `crew_dpo/NAME`.
+    """
+
+    iterations: int = 2
+    restart_from_initial: bool = False
+    choose_by: Literal["sampled", "greedy", "last"] = "sampled"
+    path: str | None = None
+
+
+@dataclass
+class JudgeSection:
+    """What `rlconf judge` measures; where the answer stands says `crew`.
+
+    Attributes:
+        measures: names of measures (`data.solutions.judging`).
+        template: the prompt of a problem that comes as text; {problem} stands for it. A chat
+            message has no white space around it.
+        chat: send the prompt as a chat message. Null: if the tokenizer has a chat template.
+        steps: how a solution that is a list of steps becomes a text.
+        equality: which answers are the same where a gold answer decides: by value, or as text.
+        judge_prompt: of `judge`, with {problem} and {solution}. Null: the one shipped.
+        verifier_prompt: of `verifier`, likewise.
+        max_new_tokens: of what `judge` writes.
+        bins: of the reliability diagram and the ECE.
+        limit: problems used, the first of the file. Null: all.
+        path: the Parquet file. Null: `solutions/FILE.judged.parquet`.
+    """
+
+    measures: list[str] = field(default_factory=lambda: ["crew"])
+    template: str = (
+        "{problem}\n\nPlease reason step by step, and put your final answer within \\boxed{}.\n"
+    )
+    chat: bool | None = None
+    steps: Literal["newline", "numbered"] = "newline"
+    equality: Literal["math", "text"] = "math"
+    judge_prompt: str | None = None
+    verifier_prompt: str | None = None
+    max_new_tokens: int = 256
+    bins: int = 10
+    limit: int | None = None
+    path: str | None = None
+
+
+@dataclass
+class VoteSection:
+    """How `rlconf vote` turns several solutions of a question into one answer.
+
+    Attributes:
+        methods: names of voting methods (`data.solutions.vote`), compared side by side.
+        measure: confidence to weigh by. Null: each method's own.
+        equality: which answers are the same: by value, or as text.
+        scale: confidences of a question as they are, or the lowest as 0 and the highest as 1.
+        sizes: numbers of solutions on the curve. Null: 1, 2, 4, ... and all.
+        subsets: of a question's solutions that a point of the curve averages over, at most.
+        path: the Parquet file. Null: `solutions/FILE.votes.parquet`.
+    """
+
+    methods: list[str] = field(default_factory=lambda: ["majority"])
+    measure: str | None = None
+    equality: Literal["math", "text"] = "math"
+    scale: Literal["raw", "minmax"] = "raw"
+    sizes: list[int] | None = None
+    subsets: int = 100
+    path: str | None = None
+
+
+@dataclass
+class SelectSection:
+    """Which right solutions `rlconf select` takes to learn from.
+
+    Attributes:
+        prefer: the least sure, the surest, any, or the first ones.
+        measure: the confidence.
+        per_question: solutions of each question, at most.
+        path: the Parquet file. Null: `solutions/FILE.selected.parquet`.
+    """
+
+    prefer: Literal["low", "high", "random", "first"] = "low"
+    measure: str = "crew"
+    per_question: int = 1
+    path: str | None = None
 
 
 @dataclass
@@ -314,6 +471,10 @@ class Config:
         shaper: options by shaper name, in the order in which they are applied.
         filter: options by filter name; a completion must pass all.
         replay: fields of `trainers.replay.ReplaySettings`. Null: nothing is replayed.
+        curriculum: fields of `trainers.curriculum.CurriculumSettings`, and two more: `path`, a file
+            of pass rates by `rlconf difficulty`, and `stages`, a list of differences over this
+            section and, under `trainer`, over the trainer's, one training after the other. Null:
+            prompts in TRL's order.
     """
 
     name: str = "rlconf"
@@ -327,6 +488,7 @@ class Config:
     shaper: dict[str, dict[str, Any]] = field(default_factory=dict)
     filter: dict[str, dict[str, Any]] = field(default_factory=dict)
     replay: dict[str, Any] | None = None
+    curriculum: dict[str, Any] | None = None
     model: ModelSection = field(default_factory=ModelSection)
     peft: PeftSection | None = None
     launch: LaunchSection = field(default_factory=LaunchSection)
@@ -334,6 +496,12 @@ class Config:
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
     sampling: SamplingSection = field(default_factory=SamplingSection)
     demonstrations: DemonstrationsSection = field(default_factory=DemonstrationsSection)
+    crew: CrewSection = field(default_factory=CrewSection)
+    pairs: PairsSection = field(default_factory=PairsSection)
+    crew_dpo: CrewDPOSection = field(default_factory=CrewDPOSection)
+    judge: JudgeSection = field(default_factory=JudgeSection)
+    vote: VoteSection = field(default_factory=VoteSection)
+    select: SelectSection = field(default_factory=SelectSection)
     logging: LoggingSection = field(default_factory=LoggingSection)
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
     guard: GuardSection = field(default_factory=GuardSection)

@@ -34,13 +34,13 @@ LIST_GROUPS = ("reward", "shaper", "filter")
 SEVERAL = (*LIST_GROUPS, "tracking")
 """Groups of which several choices are taken at once; those of `tracking` fill one section."""
 
-NULLABLE = {"replay": "spear"}
+NULLABLE = {"replay": "spear", "curriculum": "star"}
 """Groups whose choice `none` leaves their section null, and a choice that fills it."""
 
 OPTIONAL_GROUPS = ("experiment", "debug")
 """Groups of which nothing is chosen unless somebody chooses."""
 
-REPLACEABLE = ("task", "reward")
+REPLACEABLE = ("task", "reward", "judge")
 """Groups that can be chosen anew over a recorded configuration: each file fills its section only,
 and a trained model can be asked other questions."""
 

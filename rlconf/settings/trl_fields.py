@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, Literal, get_args
 
@@ -29,7 +29,7 @@ __all__ = [
     "types",
 ]
 
-CONFIG_CLASSES = {"grpo": "GRPOConfig", "sft": "SFTConfig"}
+CONFIG_CLASSES = {"grpo": "GRPOConfig", "sft": "SFTConfig", "dpo": "DPOConfig"}
 """TRL's configuration class of each `trainer.method`."""
 
 # Fields of TRL's that another setting of ours decides, and names that people try because older
@@ -74,6 +74,12 @@ _CHOICES: dict[str, dict[str, Any]] = {
         "packing_strategy": Literal["bfd", "bfd_split", "wrapped"],
         "truncation_mode": Literal["keep_start", "keep_end"],
     },
+    "dpo": {
+        "truncation_mode": Literal["keep_start", "keep_end"],
+        "f_divergence_type": Literal[
+            "reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"
+        ],
+    },
 }
 """Fields that TRL annotates as text; a contract test holds the lists against TRL."""
 
@@ -117,10 +123,9 @@ def fitting(trainer: Mapping[str, Any]) -> dict[str, Any]:
     A model's recipe or `debug=fast` sets the batch of every method in one file; `num_generations`
     in it says nothing to SFT. What a person sets is never filtered, but checked.
     """
-    method = method_of(trainer)
-    if method == "grpo":
+    if (method := method_of(trainer)) == "grpo":  # and TRL need not be read
         return dict(trainer)
-    foreign = types("grpo").keys() - types(method).keys()
+    foreign = _foreign(method, trainer)
     return {name: value for name, value in trainer.items() if name not in foreign}
 
 
@@ -137,18 +142,25 @@ def read_trainer(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Proble
     ]
     method = method_of(values)
     known = {name: hint for name, hint in types(method).items() if name not in ELSEWHERE}
-    foreign = sorted(set(values) & (set(types("grpo")) - set(types(method)) - set(ELSEWHERE)))
+    foreign = _foreign(method, values)
     problems += [
         Problem(
-            f"trainer.{name}: trainer={method} has no such setting, it belongs to trainer=grpo: "
+            f"trainer.{name}: trainer={method} has no such setting, it belongs to trainer={home}: "
             "leave it out",
             (f"trainer.{name}",),
         )
-        for name in foreign
+        for name, home in sorted(foreign.items())
     ]
     rest = {n: value for n, value in values.items() if n not in ELSEWHERE and n not in foreign}
     good, found = read_fields(known, rest, "trainer")
     return good, problems + found
+
+
+def _foreign(method: str, names: Iterable[str]) -> dict[str, str]:
+    """Which of the names only another method has, and which one; no class is read without need."""
+    unknown = [name for name in names if name not in types(method) and name not in ELSEWHERE]
+    others = [other for other in CONFIG_CLASSES if unknown and other != method]
+    return {name: other for other in reversed(others) for name in unknown if name in types(other)}
 
 
 def _plain_hint(hint: Any) -> Any:

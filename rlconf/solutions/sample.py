@@ -8,8 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from data.solutions import Solution, sample, sample_to_file
 from data.solutions.fingerprint import template_digest, weights_stamp
 from rewards.errors import ConfigError
@@ -20,9 +18,9 @@ from rlconf.evaluation.evaluate import share
 from rlconf.redact import redact
 from rlconf.runs import launch
 from rlconf.runs.launch import World
-from rlconf.runs.progress import is_tenth
 from rlconf.settings.problems import is_installed
 from rlconf.settings.schema import Config
+from rlconf.solutions.bar import Bar
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,7 +44,7 @@ def sample_command(config: Config) -> int:
     world = launch.start(config.trainer.get("use_cpu"))
     reporter = Reporter(world.is_first)
     path = solutions_path(config)
-    with _Bar(reporter) as bar:
+    with Bar(reporter) as bar:
         try:
             manifest = draw_solutions(config, path, world, progress=bar.show)
         except KeyboardInterrupt:
@@ -66,15 +64,24 @@ def draw_solutions(
     path: Path,
     world: World,
     progress: Callable[[int, int], None] | None = None,
+    rows: Sequence[Row] | None = None,
 ) -> dict[str, Any]:
     """Sample solutions as `config.sampling` says, into `path`; all processes must call this.
+
+    Args:
+        config: composed and checked.
+        path: the Parquet file.
+        world: the process group.
+        progress: called as `progress(done, total)`, in this process's questions.
+        rows: the questions; None: those that `config.sampling` names.
 
     Returns:
         The manifest; see `data.solutions.sample_to_file`.
     """
     settings = config.sampling
     task = build_task(config)
-    rows = getattr(task, settings.split)[: settings.limit]
+    if rows is None:
+        rows = getattr(task, settings.split)[: settings.limit]
     if not rows:
         raise ConfigError(
             f"task {task.name!r} has no questions in its {settings.split} split: choose another "
@@ -187,29 +194,3 @@ def _identity(
             "versions": {name: version(name) for name in ("torch", "transformers")},
         }
     )
-
-
-class _Bar:
-    """Questions done so far: a bar in a terminal, elsewhere a line at each tenth."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self.reporter = reporter
-        columns = (TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=reporter.console, disable=not reporter.interactive)
-        self._task = self._bar.add_task("", total=None)
-        self._last = 0
-
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def show(self, done: int, total: int) -> None:
-        """Take the number of questions that are done."""
-        self._bar.update(self._task, completed=done, total=total)
-        passed = any(is_tenth(step, total) for step in range(self._last + 1, done + 1))
-        if passed and not self.reporter.interactive:
-            self.reporter.say(f"{done}/{total} questions")
-        self._last = done

@@ -9,6 +9,7 @@ import pytest
 import rlconf
 
 NAMES = [
+    "CRewDPOTrainer",
     "CheckpointError",
     "ConfigError",
     "FilterBatch",
@@ -19,6 +20,7 @@ NAMES = [
     "RewardError",
     "RlconfError",
     "SPEARTrainer",
+    "STaRTrainer",
     "ShaperBatch",
     "Signals",
     "StorageError",
@@ -81,6 +83,7 @@ def test_errors_share_a_base_and_are_also_what_the_standard_library_would_raise(
         ("rewards.get", "name"),
         ("rewards.names", ""),
         ("rewards.confidence.token_certainty", "logits temperature"),
+        ("data.difficulty.split_stages", "pass_rates threshold"),
         (
             "trainers.maths.ucas.ucas_advantages",
             "advantages certainty chosen_logits mask num_generations settings comm",
@@ -98,7 +101,7 @@ def test_fixed_functions_start_with_these_parameters(path: str, parameters: str)
     assert list(inspect.signature(function).parameters)[: len(expected)] == expected
 
 
-@pytest.mark.parametrize("name", ["OnlineTrainer", "SPEARTrainer", "UCASTrainer"])
+@pytest.mark.parametrize("name", ["OnlineTrainer", "SPEARTrainer", "STaRTrainer", "UCASTrainer"])
 def test_trainers_take_grpo_trainers_constructor(name: str) -> None:
     """Each positional parameter of `trl.GRPOTrainer` is taken, under its name or by **kwargs."""
     from trl import GRPOTrainer

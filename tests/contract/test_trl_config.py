@@ -22,7 +22,7 @@ from rlconf.settings.trl_fields import (
 
 # Names that older releases had; TRL 1.16 does not know them, users still type them.
 GONE = {"logging_dir", "max_prompt_length", "max_seq_length", "warmup_ratio"}
-TRAINERS = {"grpo": trl.GRPOTrainer, "sft": trl.SFTTrainer}
+TRAINERS = {"grpo": trl.GRPOTrainer, "sft": trl.SFTTrainer, "dpo": trl.DPOTrainer}
 CHOICES = [(method, name) for method, names in _CHOICES.items() for name in names]
 
 

@@ -48,6 +48,24 @@ def test_supervised_fine_tuning_has_what_the_guards_override() -> None:
         assert list(inspect.signature(getattr(trl.SFTTrainer, name)).parameters)[:3] == expected
 
 
+def test_preference_training_has_what_crew_dpo_overrides_and_reads() -> None:
+    for name, expected in {
+        "_prepare_dataset": ["self", "dataset", "processing_class", "args", "dataset_name"],
+        "_set_signature_columns_if_needed": ["self"],
+        "_save_checkpoint": ["self", "model", "trial"],
+        "compute_ref_log_probs": ["self", "model", "inputs"],
+        "compute_loss": ["self", "model", "inputs", "return_outputs", "num_items_in_batch"],
+    }.items():
+        assert list(inspect.signature(getattr(trl.DPOTrainer, name)).parameters) == expected
+    source = inspect.getsource(trl.DPOTrainer._compute_loss)
+    # The policy's forward is the first, and the batch's other keys go to the model.
+    assert source.index("outputs = model(") < source.index("ref_outputs = self.ref_model(")
+    assert source.count("ref_outputs = ") == 2
+    assert (
+        '_non_model_keys = {"completion_mask", "ref_chosen_logps", "ref_rejected_logps"}' in source
+    )
+
+
 def test_version_is_the_pinned_one() -> None:
     assert trl.__version__.startswith("1.16.")
 
@@ -318,3 +336,69 @@ def test_head_scaling_is_that_of_the_fused_head(config: str, overrides: dict[str
     assert isinstance(fused, FusedCausalLMOutput)
     assert isinstance(model.forward, MethodType)
     torch.testing.assert_close(signals.log_prob, fused.log_probs.reshape(-1), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "expected"),
+    [
+        (
+            [1, 1, 0.5, 0.2, 0, 1, 0.5, 0.2],
+            [1.1052, 1.1052, -0.1228, -0.8596, -1.3508, 1.1052, -0.1228, -0.8596],
+        ),
+        # All wrong but one with partial credit: the group still teaches.
+        ([0.2, 0.2, 0.5, *[0.2] * 5], [-0.3532, -0.3532, 2.4725, *[-0.3532] * 5]),
+    ],
+)
+def test_group_advantages_are_stars_up_to_the_divisors_eps(
+    make_model, tokenizer, grpo_config, prompts, rewards, expected
+) -> None:
+    built = GRPOTrainer(
+        model=make_model(),
+        reward_funcs=lambda completions, **_: rewards,
+        args=grpo_config(num_generations=8, per_device_train_batch_size=8, scale_rewards="group"),
+        train_dataset=prompts,
+        processing_class=tokenizer,
+    )
+    built.model.train()
+    output = built._generate_and_score_completions([prompts[0]] * 8)
+    assert output["advantages"].tolist() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("advantage", "ratio", "loss"),
+    [
+        (1, 1.5, -1.28),
+        (1, 0.5, -0.5),
+        (-1, 0.5, 0.8),
+        (-1, 1.5, 1.5),
+        (-1, 20, 10),
+        (2, 1.28, -2.56),
+        (-2, 0.79, 1.6),
+    ],
+)
+def test_delta_is_the_dual_clip(trainer, advantage: float, ratio: float, loss: float) -> None:
+    """STaR: of a token with a negative advantage at most c |A| counts, c = delta = 10."""
+    built = trainer(loss_type="dapo", epsilon=0.2, epsilon_high=0.28, delta=10.0)
+    built.model.train()
+    built.current_gradient_accumulation_steps = 1
+    ids = torch.tensor([[5, 6]])
+    ones = torch.ones_like(ids)
+    log_probs, *_ = built._get_per_token_logps_and_entropies(built.model, ids, ones, 1)
+    batch = {
+        "prompt_ids": ids[:, :1],
+        "prompt_mask": ones[:, :1],
+        "completion_ids": ids[:, 1:],
+        "completion_mask": ones[:, 1:],
+        "advantages": torch.tensor([float(advantage)]),
+        "old_per_token_logps": log_probs.detach() - torch.tensor(float(ratio)).log(),
+        "num_items_in_batch": torch.tensor(1.0),
+    }
+    assert built._compute_loss(built.model, batch).item() == pytest.approx(loss, rel=1e-4)
+
+
+def test_a_round_is_planned_before_its_loader_begins() -> None:
+    """`CurriculumCallback` plans when an epoch begins; the sampler is asked after that."""
+    source = inspect.getsource(transformers.Trainer._inner_training_loop)
+    assert source.index(".on_epoch_begin(") < source.index("self._run_epoch(")
+    epoch = inspect.getsource(transformers.Trainer._run_epoch)
+    assert epoch.index(".set_epoch(epoch)") < epoch.index("iter(train_dataloader)")

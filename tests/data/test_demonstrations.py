@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from data.demonstrations import from_rows, from_solutions
+from data.demonstrations import as_texts, from_rows, from_solutions, sort_out
 from data.solutions import Solution
 from rewards.errors import ConfigError
 
@@ -74,3 +74,41 @@ def test_nothing_right_says_what_there_was():
         from_solutions([replace(RIGHT, verdict=False)])
     with pytest.raises(ConfigError, match="it is empty"):
         from_solutions([])
+
+
+def test_each_solution_has_its_reason():
+    solutions = [
+        RIGHT,
+        replace(RIGHT, index=1, verdict=False),
+        replace(RIGHT, index=2, completion_ids=[9, 4], text="The Ground Truth is 3."),
+    ]
+    told = sort_out(solutions, leaks=["ground truth"])
+    assert [(one.index, reason) for one, reason in told] == [
+        (0, None),
+        (1, "wrong"),
+        (2, "speaks of a given answer"),
+    ]
+
+
+def test_the_shortest_are_preferred_and_of_equal_ones_the_likelier():
+    solutions = [
+        replace(RIGHT, completion_ids=[5, 6, 4], log_probs=[-0.1] * 3),
+        replace(RIGHT, index=1, completion_ids=[5, 4], log_probs=[-2.0, -2.0]),
+        replace(RIGHT, index=2, completion_ids=[6, 4], log_probs=[-1.0, -1.0]),
+    ]
+    told = sort_out(solutions, prefer="shortest", max_per_question=2)
+    assert [(one.index, reason) for one, reason in told] == [
+        (2, None),
+        (1, None),
+        (0, "beyond max_per_question"),
+    ]
+
+
+def test_texts_of_a_teacher_take_the_prompt_of_the_task():
+    rows = [{"id": RIGHT.question_id, "prompt": "1>", "answer": "3"}]
+    assert as_texts([RIGHT], rows) == [{"prompt": "1>", "completion": RIGHT.text}]
+    chat = [{"role": "user", "content": "1"}]
+    (example,) = as_texts([RIGHT], [{**rows[0], "prompt": chat}])
+    assert example["completion"] == [{"role": "assistant", "content": RIGHT.text}]
+    with pytest.raises(ConfigError, match="no training question 'other'"):
+        as_texts([replace(RIGHT, question_id="other")], rows)

@@ -1,4 +1,4 @@
-"""Train UCAS and replay on rollouts that are given, not sampled; `test_two_ranks.py` runs it.
+"""Train UCAS, replay and a curriculum on given rollouts; `test_two_ranks.py` runs it.
 
     python fed_rollouts.py OUTPUT
     torchrun --nproc_per_node 2 fed_rollouts.py OUTPUT
@@ -23,10 +23,11 @@ from trl import GRPOConfig
 
 import rewards
 from trainers import OnlineTrainer
+from trainers.curriculum import Curriculum, CurriculumSettings
 from trainers.filters import RolloutFilter
-from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04, UCASSettings
+from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04
 from trainers.replay import ReplaySettings
-from trainers.shapers import make_shaper
+from trainers.shapers import Shaper, make_shaper
 
 ROWS, GROUP, STEPS = 24, 8, 3
 
@@ -52,14 +53,24 @@ def alternating(generation: int, row: int) -> list[int]:
 
 
 def main(output: str) -> None:
-    """Run both presets, one with a reward that reads signals, and replay; save what each left."""
+    """Run both presets, a reward that reads signals, replay, a curriculum; save what each left."""
+    signed = rewards.get("crew", mode="signed", how="final", gate="score")
     results = {
-        "paper": train(PAPER_V1),
-        "release": train(RELEASE_2026_04),
-        "crew": train(PAPER_V1, rewards.get("crew", mode="signed", how="final", gate="score")),
+        "paper": train([make_shaper("ucas", **asdict(PAPER_V1))]),
+        "release": train([make_shaper("ucas", **asdict(RELEASE_2026_04))]),
+        "crew": train([make_shaper("ucas", **asdict(PAPER_V1))], signed),
         "term": replay("term", left_out=range(8, 16)),
         "mixed": replay("mixed", left_out=range(8, 16)),
         "lopsided": replay("term", left_out=range(12)),  # of two ranks the first stores nothing
+    }
+    online = CurriculumSettings(
+        mode="online", metric="score", upper=0.1, persist=0.3, check_every=1
+    )
+    curriculum = Curriculum(online)
+    results["curriculum"] = train([make_shaper("ucas")], curriculum=curriculum) | {
+        "digest": curriculum.digest(),
+        "plan": curriculum.plan_for(STEPS),
+        "history": curriculum.history,
     }
     if PartialState().is_main_process:
         torch.save(results, output)
@@ -74,11 +85,11 @@ def replay(mode: str, left_out: range) -> dict[str, Any]:
     every = ROWS // PartialState(cpu=True).num_processes
     settings = ReplaySettings(mode=mode, rows=every, warm_up=0, min_groups=1, cov_clip=False)
     filters = [RolloutFilter("rows", leave_out, None)]
-    return train(None, given=alternating, replay=settings, filters=filters)
+    return train([], given=alternating, replay=settings, filters=filters)
 
 
 def train(
-    settings: UCASSettings | None, *more: Any, given: Any = completion, **parts: Any
+    shapers: list[Shaper], *more: Any, given: Any = completion, **parts: Any
 ) -> dict[str, Any]:
     """Run STEPS steps; this run's weights, shaped advantages by row, and metrics."""
     vocab = {token: i for i, token in enumerate(["<pad>", "<bos>", "<eos>", *"0123456789"])}
@@ -127,9 +138,11 @@ def train(
             report_to=[],
             disable_tqdm=True,
         ),
-        train_dataset=Dataset.from_list([{"prompt": f"{i % 10}{i // 10}"} for i in range(30)]),
+        train_dataset=Dataset.from_list(
+            [{"prompt": f"{i % 10}{i // 10}", "id": f"q{i:02}"} for i in range(30)]
+        ),
         processing_class=tokenizer,
-        shapers=[] if settings is None else [make_shaper("ucas", **asdict(settings))],
+        shapers=shapers,
         **parts,
     )
     first = state.process_index * per_rank
@@ -155,7 +168,9 @@ def train(
         {
             key: value
             for key, value in entry.items()
-            if key.startswith(("ucas/", "crew/", "spear/", "reward", "loss", "grad_norm"))
+            if key.startswith(
+                ("ucas/", "crew/", "spear/", "curriculum/", "reward", "loss", "grad_norm")
+            )
         }
         for entry in trainer.state.log_history
         if "loss" in entry

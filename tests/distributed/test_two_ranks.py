@@ -43,6 +43,12 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
     drawn = [row["spear/rows_drawn"] for row in two["lopsided"]["metrics"]]
     held = [row["spear/buffer_rows"] for row in two["lopsided"]["metrics"]]
     assert (drawn, held) == ([0, 0, 0], [6, 12, 18])
+    alone, shared = one["curriculum"], two["curriculum"]
+    for name in ("digest", "plan", "history"):
+        assert shared[name] == alone[name], name
+    actions = {action for *_, action in alone["history"]}
+    assert len(actions) > 1, "the filter dropped nothing"
+    compare(alone, shared, "curriculum")
 
 
 def compare_replay(one: dict[str, Any], two: dict[str, Any]) -> None:
@@ -63,7 +69,7 @@ def compare_replay(one: dict[str, Any], two: dict[str, Any]) -> None:
 def compare(one: dict[str, Any], two: dict[str, Any], preset: str) -> None:
     assert (one["ranks"], two["ranks"]) == (1, 2)
     for alone, shared in zip(one["shaped"], two["shaped"], strict=True):
-        assert alone.abs().max() > 0.1
+        assert alone.abs().max() > 0.1 or preset == "curriculum"
         # Confidence is rounded to five decimals, so a rounding error may move it by one of them.
         torch.testing.assert_close(
             shared, alone, atol=2e-4 if preset == "crew" else 2e-5, rtol=1e-4
@@ -78,5 +84,6 @@ def compare(one: dict[str, Any], two: dict[str, Any], preset: str) -> None:
     for alone, shared in zip(one["metrics"], two["metrics"], strict=True):
         assert alone.keys() == shared.keys()
         # TRL's own loss and gradient norm are per rank; ours are over the gathered batch.
-        for name in (key for key in alone if key.startswith(("ucas/", "crew/", "reward"))):
+        ours = ("ucas/", "crew/", "curriculum/", "reward")
+        for name in (key for key in alone if key.startswith(ours)):
             assert shared[name] == pytest.approx(alone[name], rel=1e-3, abs=1e-5), name

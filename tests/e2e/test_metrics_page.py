@@ -26,6 +26,7 @@ RUNS = {
         *("filter=[drbot]", "filter.void.how=final", "filter.low_variance.keep=1.0"),
         *("reward=[exact,tool_calls]", "trainer.num_iterations=2"),
     ],
+    "curriculum": ["curriculum=online", "curriculum.filter=true", "curriculum.by=level"],
     "entropy": ["trainer.loss_type=grpo", "trainer.entropy_coef=0.01"],
 }
 
@@ -75,6 +76,15 @@ def test_whatever_trl_could_log_is_documented(trainer):
     names = set(re.findall(r'_metrics\[(?:mode|"train")\]\[f?"([^"]+)"\]', source))
     assert len(names) > 3
     assert missing({re.sub(r"\{.*?\}", "x", name) for name in names}) == []
+
+
+def test_every_name_of_preference_training_is_documented():
+    """What it logs beside TRL's; the runs with pairs are in test_crew_dpo.py."""
+    from trainers import crew_dpo
+
+    names = set(re.findall(r'metrics\["([^"]+)"\]', inspect.getsource(crew_dpo)))
+    assert len(names) == 3
+    assert missing(names) == []
 
 
 def test_a_name_that_is_not_documented_is_found():

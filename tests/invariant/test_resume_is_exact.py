@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
+from trainers.curriculum import Curriculum, CurriculumSettings
 from trainers.online import OnlineTrainer
 from trainers.replay import ReplaySettings
 from trainers.shapers import make_shaper
@@ -85,6 +86,10 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
         },
         (4,),
     ),
+    "UCAS and a curriculum, a step inside a round and inside a window": (
+        {"ucas": True, "curriculum": True, "num_iterations": 2, "num_train_epochs": 9},
+        (3, 5),
+    ),
     "peft": ({"peft": True, "learning_rate": 1e-2, "num_iterations": 2}, (3,)),
     "completion tables": (
         {"log_completions": True, "logging_steps": 2, "num_iterations": 3},
@@ -101,6 +106,11 @@ class Reweigh(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == 2:
             self.trainer.reward_weights = torch.tensor([1.0, 0.5])
+
+
+def hit(completions, answer, **_):
+    """Whether the answer occurs at all: right now and then, even for random text."""
+    return [float(gold in text) for text, gold in zip(completions, answer, strict=True)]
 
 
 class Counting:
@@ -134,11 +144,18 @@ def run(make_model, tokenizer, grpo_config, prompts, digit_reward):
             callbacks.append(Reweigh())
         replay = settings.pop("replay", None)
         shapers = [make_shaper("ucas")] if settings.pop("ucas", False) else []
+        curriculum = None
+        if settings.pop("curriculum", False):
+            # Rates that are often met, so that the filter drops and the bands move.
+            limits = {"upper": 0.1, "persist": 0.6, "edges": (0.1, 0.3, 0.5), "check_every": 1}
+            online = CurriculumSettings(mode="online", metric="hit", round_batches=2, **limits)
+            curriculum = Curriculum(online)
         rows = prompts.select(range(settings.pop("generation_rows", 32)))
+        rows = rows.add_column("id", [f"q{i}" for i in range(len(rows))])
         rollouts: dict[int, Any] = {}
         trainer = OnlineTrainer(
             model=make_model(attention_dropout=settings.pop("dropout", 0.0)),
-            reward_funcs=[digit_reward, Counting()],
+            reward_funcs=[digit_reward, Counting(), *([] if curriculum is None else [hit])],
             args=grpo_config(output_dir=str(folder), **(BASE | settings)),
             train_dataset=rows,
             eval_dataset=rows.select(range(4)),
@@ -147,6 +164,7 @@ def run(make_model, tokenizer, grpo_config, prompts, digit_reward):
             callbacks=callbacks,
             shapers=shapers,
             replay=None if replay is None else ReplaySettings(**replay),
+            curriculum=curriculum,
             on_rollout=[lambda rollout: rollouts.update({rollout.generation: rollout.columns})],
         )
         for callback in callbacks:
@@ -176,6 +194,10 @@ def test_resume_is_exact(name: str, run, tmp_path: Path) -> None:
         entries = [entry for rows in whole["log"].values() for entry in rows]
         drawn = [entry["spear/rows_drawn"] for entry in entries if "spear/rows_drawn" in entry]
         assert all(drawn[-2:]), drawn
+    if "curriculum" in settings:  # it does drop groups, and move questions
+        for name in ("action", "band"):
+            found = {one for r in whole["rollouts"].values() for one in r[f"curriculum/{name}"]}
+            assert len(found) > 1, name
     for step in steps:
         resumed = run(tmp_path / f"{step}", tmp_path / "whole" / f"checkpoint-{step}", **settings)
         different = [k for k, v in whole["weights"].items() if not v.equal(resumed["weights"][k])]

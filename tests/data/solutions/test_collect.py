@@ -1,12 +1,14 @@
 """Sampling into a file: resumed and shared out, the file is the same."""
 
 import json
+import threading
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
-from data.solutions import Solution, read_solutions, sample, sample_to_file
+from data.solutions import Solution, read_solutions, sample, sample_to_file, score_to_file
 from data.tasks import make_task
 from rewards.errors import ConfigError
 from trainers.models.tiny import TinySettings, build_tiny
@@ -152,3 +154,51 @@ def test_no_questions(tmp_path):
     manifest = collect(tmp_path / "s.parquet", rows=[])
     assert (manifest["solutions"], manifest["accuracy"]) == (0, None)
     assert read_solutions(tmp_path / "s.parquet") == []
+
+
+def scored(path, solutions, **options):
+    """Confidence is the length of the tokens scored together: their company shows."""
+
+    def score(chunk):
+        assert len({one.question_id for one in chunk}) <= 3
+        return [replace(one, confidence={"crew": len(chunk) / 100}) for one in chunk]
+
+    settings = {"identity": {"model": "m"}, "questions_per_part": 3} | options
+    return score_to_file(path, solutions, score, **settings)
+
+
+def test_scores_into_a_file_whatever_the_number_of_ranks(tmp_path):
+    collect(tmp_path / "s.parquet")
+    sampled = read_solutions(tmp_path / "s.parquet")
+    manifest = scored(tmp_path / "one.parquet", sampled)
+    found = read_solutions(tmp_path / "one.parquet")
+    assert [one.confidence for one in found] == [{"crew": 0.06}] * 18 + [{"crew": 0.02}] * 2
+    assert [replace(one, confidence={}) for one in found] == sampled
+    assert (manifest["solutions"], manifest["right"]) == (20, 10)
+
+    # Another order of solutions within a question, another number of ranks: the same file.
+    barrier = threading.Barrier(2)
+    ranks = [
+        threading.Thread(
+            target=scored,
+            args=(tmp_path / "two.parquet", sampled),
+            kwargs={"rank": rank, "ranks": 2, "wait": barrier.wait},
+        )
+        for rank in range(2)
+    ]
+    for one in ranks:
+        one.start()
+    for one in ranks:
+        one.join()
+    assert (tmp_path / "two.parquet").read_bytes() == (tmp_path / "one.parquet").read_bytes()
+
+
+def test_scores_of_other_solutions_are_refused(tmp_path):
+    collect(tmp_path / "s.parquet")
+    sampled = read_solutions(tmp_path / "s.parquet")
+    first = scored(tmp_path / "c.parquet", sampled)
+    assert scored(tmp_path / "c.parquet", sampled) == first
+    other = [replace(one, verdict=not one.verdict) for one in sampled]
+    for changes in ({"solutions": other}, {"identity": {"model": "n"}}):
+        with pytest.raises(ConfigError, match="begun with other settings"):
+            scored(tmp_path / "c.parquet", **({"solutions": sampled} | changes))

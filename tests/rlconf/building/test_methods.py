@@ -5,16 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
-from data.solutions import Solution, write_solutions
+from data.pair_files import SCHEMA, read_pairs, write_pairs
+from data.pairs import build_pairs
+from data.solutions import Solution, score, scorer_fingerprint, write_solutions
 from rewards.errors import ConfigError
 from rlconf.building.methods import make_training
 from rlconf.building.parts import build_task
+from rlconf.building.policy import build_model
 from rlconf.settings.compose import compose
+from rlconf.settings.schema import Config
 from rlconf.settings.trl_fields import CONFIG_CLASSES
-from trainers import OnlineTrainer
+from trainers import CRewDPOTrainer, OnlineTrainer
 from trainers.sft import GuardedSFT
 
 SMALL = [
@@ -35,14 +41,48 @@ def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("RLCONF_CACHE", str(tmp_path_factory.getbasetemp() / "tiny-cache"))
 
 
+def command(method: str, folder: Path) -> list[str]:
+    """What makes the trainer of a method; DPO needs pairs."""
+    if method != "dpo":
+        return [*SMALL, f"trainer={method}"]
+    pairs = ["trainer=dpo", f"pairs.file={folder / 'p.parquet'}"]
+    write(compose([*SMALL, *pairs]))
+    return [*SMALL, *pairs]
+
+
+def write(config: Config) -> None:
+    """Pairs of the first training questions, with tokens of the tiny model."""
+    task = build_task(config)
+    model, tokenizer = build_model(config, task)
+    found = []
+    for row in task.train[:6]:
+        prompt, right = tokenizer([row["prompt"], row["answer"]])["input_ids"]
+        one = Solution(
+            row["id"], 0, prompt, [*right, tokenizer.eos_token_id], row["answer"], "stop"
+        )
+        two = replace(one, index=1, completion_ids=[*right[::-1], tokenizer.eos_token_id])
+        found += [replace(one, verdict=True), replace(two, verdict=False)]
+    fingerprint = scorer_fingerprint(
+        model, tokenizer, locator="final", aggregate="mean", span="overlap"
+    )
+    write_pairs(
+        str(config.pairs.file),
+        build_pairs(score(model, tokenizer, found, locator="final"), 1),
+        show=tokenizer.decode,
+        answer=lambda one: range(len(one.completion_ids) - 1),
+        identity={"scorer": fingerprint, "pairs": {"confidence": "crew"}},
+    )
+
+
 def test_every_method_makes_its_trainer(tmp_path: Path):
     made = {
-        name: make_training(compose([*SMALL, f"trainer={name}"]), tmp_path / name).trainer
+        name: make_training(compose(command(name, tmp_path)), tmp_path / name).trainer
         for name in CONFIG_CLASSES
     }
     assert {name: type(trainer) for name, trainer in made.items()} == {
         "grpo": OnlineTrainer,
         "sft": GuardedSFT,
+        "dpo": CRewDPOTrainer,
     }
     for name, trainer in made.items():
         assert type(trainer.args).__name__ == CONFIG_CLASSES[name]
@@ -100,6 +140,23 @@ def test_sft_on_sampled_solutions(tmp_path: Path):
     assert example["labels"] == [-100] * len(first.prompt_ids) + first.completion_ids
     training.trainer.train()  # the columns are what TRL's collator takes
     assert training.trainer.state.global_step == 3
+    assert [reason for _, reason in training.sorted_out].count("wrong") == 6
+
+
+def test_sft_on_the_texts_of_a_teacher_with_another_tokenizer(tmp_path: Path):
+    config = compose(SFT)
+    foreign = [
+        replace(one, prompt_ids=[900, 901], completion_ids=[950], level=level)
+        for level, one in enumerate(solutions(config, build_task(config).train[:2]))
+    ]
+    path = tmp_path / "s.parquet"
+    write_solutions(path, foreign)
+    given = [f"demonstrations.path={path}", "demonstrations.as_text=true"]
+    training = make_training(compose([*SFT, *given]), tmp_path / "run")
+    example = training.trainer.train_dataset[0]
+    text = training.tokenizer.decode(example["input_ids"])
+    assert text == f"{build_task(config).train[0]['prompt']}{foreign[0].text}<eos>"
+    assert training.notes[1:] == ["demonstrations: none is of level 1, 3"]  # the wrong ones'
 
 
 def test_sft_never_learns_what_the_evaluation_asks(tmp_path: Path):
@@ -155,3 +212,35 @@ def test_an_adapter_trains_with_sft(tmp_path: Path):
     assert all("lora_" in name for name in trained)
     trainer.train()
     assert trainer.state.log_history[0]["loss"] > 0
+
+
+def test_an_adapter_trains_with_dpo_and_evaluates_on_dev_pairs(tmp_path: Path):
+    config = [*command("dpo", tmp_path), "peft=lora", "trainer.max_steps=1"]
+    trainer = make_training(compose(config), tmp_path / "a").trainer
+    assert trainer.ref_model is None  # the model without its adapter
+    trainer.train()
+    assert "crew/gap" in trainer.state.log_history[0]
+
+    evaluating = [*config, "trainer.eval_strategy=steps", "trainer.eval_steps=1"]
+    wrong = [f"pairs.dev_file={tmp_path / 'p.parquet'}"]  # of training questions
+    with pytest.raises(ConfigError, match=r"pairs\.dev_file=.* 6 questions that the task does not"):
+        make_training(compose([*evaluating, *wrong]), tmp_path / "b")
+
+
+def test_dpo_takes_the_tokens_as_they_were_sampled(tmp_path: Path):
+    trainer = make_training(compose(command("dpo", tmp_path)), tmp_path / "run").trainer
+    rows, _ = read_pairs(tmp_path / "p.parquet")
+    for row, learnt in zip(rows, trainer.train_dataset, strict=True):
+        assert all(learnt[name] == row[name] for name in ("prompt_ids", "chosen_ids"))
+    assert trainer.ref_model is not trainer.model
+
+
+def test_dpo_never_learns_what_the_evaluation_asks(tmp_path: Path):
+    config = command("dpo", tmp_path)
+    rows, _ = read_pairs(tmp_path / "p.parquet")
+    held_out = build_task(compose(config)).test[0]["id"]
+    path = tmp_path / "p.parquet"
+    table = pa.Table.from_pylist([row | {"question_id": held_out} for row in rows], schema=SCHEMA)
+    pq.write_table(table, path)
+    with pytest.raises(ConfigError, match="the evaluation would measure memory"):
+        make_training(compose(config), tmp_path / "run")

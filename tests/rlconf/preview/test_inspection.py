@@ -40,6 +40,13 @@ def test_the_quickstart(capsys: pytest.CaptureFixture[str]):
     assert "exact (weight 1): full marks (1) for all" in out
 
 
+def test_with_a_curriculum_these_are_the_prompts_that_it_plans():
+    lines, _ = inspect(compose(["curriculum=easy_to_hard", "task.levels=[2,5]"]), rows=8)
+    shown = [line for line in lines if "gold answer '" in line]
+    assert shown
+    assert all(", level 2, " in line for line in shown)
+
+
 def test_supervised_training_samples_no_batch():
     with pytest.raises(ConfigError, match="leave trainer=sft out"):
         inspect(compose(["trainer=sft"]))

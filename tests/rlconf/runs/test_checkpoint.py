@@ -168,3 +168,27 @@ def test_a_log_call_precedes_a_save_where_the_checkpoint_does_not_hold_its_numbe
         control = SimpleNamespace(should_save=due, should_log=False)
         callback.on_step_end(args, SimpleNamespace(epoch=0.5), control)
         assert control.should_log is (due and log_first)
+
+
+def test_a_later_stage_is_newer_whatever_its_step(tmp_path):
+    old, first, second = (
+        write(tmp_path / stage, step)
+        for stage, step in (("stage1", 9), ("stage2", 1), ("stage2", 3))
+    )
+    assert newest(tmp_path) == (second, [])
+    assert [checkpoint.stage_of(path) for path in (old, first)] == [1, 2]
+    assert checkpoint.stage_of(tmp_path / "checkpoint-3") == 1
+    assert checkpoint.home_of(old) == checkpoint.home_of(tmp_path / "checkpoint-3") == tmp_path
+    checkpoint.discard_after(tmp_path, first)
+    assert checkpoint.all_in(tmp_path) == [first, old]
+    checkpoint.discard_after(tmp_path, None)
+    assert checkpoint.all_in(tmp_path) == []
+
+
+def test_of_a_stage_that_is_over_the_last_checkpoint_is_kept(tmp_path):
+    for step in (1, 2, 3):
+        write(tmp_path, step)
+    Checkpoints(None, lambda: 0, ALONE).keep_last(tmp_path)
+    assert len(checkpoint.all_in(tmp_path)) == 3
+    Checkpoints(2, lambda: 0, ALONE).keep_last(tmp_path)
+    assert [step_of(path) for path in checkpoint.all_in(tmp_path)] == [3]

@@ -69,3 +69,38 @@ def test_the_trees_recipes_fit_sft_and_a_persons_settings_are_checked():
 def test_a_setting_without_its_section_is_looked_for_in_the_methods_own():
     assert "did you mean trainer.packing?" in refused("trainer=sft", "packing=true")
     assert "did you mean trainer.beta?" in refused("beta=0.1")
+
+
+def test_pairs_and_rounds():
+    text = refused(
+        "pairs.top_k=0",
+        "pairs.max_uses=0",
+        "pairs.file=p.json",
+        "crew_dpo.iterations=0",
+        "crew.locator=regex",
+        "pairs.gap=sgined",
+    )
+    for part in (
+        "pairs.top_k=0: expected 1 or more",
+        "pairs.max_uses=0: expected 1 or more",
+        "pairs.file=p.json: expected a name that ends with .parquet",
+        "crew_dpo.iterations=0: expected 1 or more",
+        "how=regex needs a pattern",
+        "did you mean signed?",
+    ):
+        assert part in text
+
+
+def test_dpo_has_no_use_for_shapers_demonstrations_or_a_moving_reference():
+    text = refused(
+        "trainer=dpo",
+        "shaper=[ucas]",
+        "demonstrations.max_per_question=2",
+        "trainer.sync_ref_model=true",
+        "trainer.num_generations=4",
+    )
+    assert "trainer=dpo: DPO has no advantages to shape; set shaper=[]" in text
+    assert "the trainer learns from pairs: choose trainer=sft" in text
+    assert "a moving reference is not in the checkpoints" in text
+    assert "trainer=dpo has no such setting, it belongs to trainer=grpo" in text
+    assert compose(["trainer=dpo", "debug=fast"]).trainer["max_length"] is None

@@ -8,11 +8,13 @@ from omegaconf import OmegaConf
 
 import rewards
 from data import tasks
+from data.difficulty import measure, write_difficulty
 from rlconf.preview.validate import report
 from rlconf.settings import foreign, tree
 from rlconf.settings.compose import compose, composed
 from rlconf.settings.plugins import offer_registered, settings_defaults
 from rlconf.settings.schema import Config, to_dict
+from rlconf.settings.stages import stage_configs
 from trainers import filters, shapers
 from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04
 from trainers.replay import ReplaySettings
@@ -29,25 +31,45 @@ NEEDS = {
     ("task", "reasoning_gym"): ["task.name=chain_sum"],
     ("model", "hub"): ["model.path=some/model"],
     ("peft", "qlora"): ["model.path=some/model"],
+    ("curriculum", "star"): ["curriculum.path=pass_rates.parquet"],
+    ("experiment", "star_qwen3_0p6b"): ["curriculum.path=pass_rates.parquet"],
+    ("experiment", "star_qwen3_8b"): ["curriculum.path=pass_rates.parquet"],
 }
 
 
 def test_the_number_of_experiments():
     # Counted, so that a glob that finds nothing fails. Add one here when you ship one.
-    assert EXPERIMENTS == ["quickstart", "smollm2", "ucas_qwen_math_1p5b", "ucas_qwen_math_7b"]
+    assert EXPERIMENTS == [
+        "crew_dpo_gsm8k",
+        "crew_dpo_math",
+        "quickstart",
+        "smollm2",
+        "star_qwen3_0p6b",
+        "star_qwen3_8b",
+        "ucas_qwen_math_1p5b",
+        "ucas_qwen_math_7b",
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _pass_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    write_difficulty("pass_rates.parquet", measure([("a", True, 1), ("b", False, 2)]))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_is_valid(name: str):
-    text = report(compose([f"experiment={name}"]))
+    config = compose([f"experiment={name}", *NEEDS.get(("experiment", name), [])])
+    text = report(config)
     assert "optimiser step" in text
-    assert "without effect here" in text
+    assert ("without effect here" in text) == (config.trainer["method"] == "grpo")
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_can_be_tried_fast(name: str):
-    config = compose([f"experiment={name}", "debug=fast"])
-    assert config.trainer["max_steps"] == 3
+    needs = NEEDS.get(("experiment", name), [])
+    config = compose([f"experiment={name}", "debug=fast", *needs])
+    assert {one.trainer["max_steps"] for one in stage_configs(config)} == {3}
     assert config.launch.processes is None
 
 
@@ -144,8 +166,25 @@ def test_the_root_holds_the_defaults_of_the_schema():
     assert hub == {**to_dict(Config())["model"], "name": None}
     lora = OmegaConf.to_container(OmegaConf.load(tree.CONF / "peft" / "lora.yaml"))
     assert lora == dataclasses.asdict(compose(["peft=lora"]).peft)
+    pairs = OmegaConf.to_container(OmegaConf.load(tree.CONF / "pairs" / "crew.yaml"))
+    assert pairs == to_dict(Config())["pairs"]
     sampling = OmegaConf.to_container(OmegaConf.load(tree.CONF / "sampling" / "hf.yaml"))
     assert sampling == to_dict(Config())["sampling"]
+
+
+def test_the_figures_of_crew_dpo():
+    for name, top_k in (("crew_dpo_math", 10), ("crew_dpo_gsm8k", 15)):
+        config = compose([f"experiment={name}"])
+        trainer, sampling = config.trainer, config.sampling
+        assert (sampling.n, sampling.temperature, config.pairs.top_k) == (30, 1.0, top_k)
+        assert (config.pairs.gap, config.pairs.confidence) == ("signed", "crew")
+        assert (config.crew.locator, config.crew.aggregate) == ("boxed", "mean")
+        rows = trainer["per_device_train_batch_size"] * trainer["gradient_accumulation_steps"]
+        assert rows * config.launch.processes == 128
+        assert (trainer["beta"], trainer["learning_rate"]) == (0.3, 5e-7)
+        assert (trainer["num_train_epochs"], trainer["save_steps"]) == (2, 50)
+        assert config.crew_dpo.iterations == 2
+        assert trainer["max_length"] is None
 
 
 def test_the_figures_of_the_paper():
@@ -170,3 +209,25 @@ def test_the_figures_of_the_paper():
         assert (punishment["weight"], punishment["soft_punish_cache"]) == (0.5, overlong)
         assert (config.shaper["ucas"]["alpha_pos"], config.shaper["ucas"]["beta"]) == (0.25, 0.01)
         assert config.evaluate.max_new_tokens == 3000
+
+
+@pytest.mark.parametrize(("name", "micro"), [("star_qwen3_0p6b", 8), ("star_qwen3_8b", 1)])
+def test_the_figures_of_star(name: str, micro: int):
+    config = compose([f"experiment={name}", *NEEDS["experiment", name]])
+    easy, hard = stage_configs(config)
+    for stage, generations, rate, batches in ((easy, 5, 1e-5, 20), (hard, 8, 1e-6, 120)):
+        trainer = stage.trainer
+        rows = trainer["per_device_train_batch_size"] * config.launch.processes
+        assert trainer["per_device_train_batch_size"] == micro
+        assert rows * trainer["steps_per_generation"] == 512 * generations
+        assert rows * trainer["gradient_accumulation_steps"] == 256 * generations
+        assert (trainer["num_generations"], trainer["learning_rate"]) == (generations, rate)
+        assert trainer["max_steps"] == 2 * batches
+        assert (trainer["epsilon"], trainer["epsilon_high"], trainer["delta"]) == (0.2, 0.28, 10.0)
+        assert (trainer["beta"], trainer["max_completion_length"]) == (0.0, 4096)
+    limits = {key: hard.curriculum[key] for key in ("threshold", "persist", "upper", "lower")}
+    assert limits == {"threshold": 0.6, "persist": 0.99, "upper": 0.8, "lower": None}
+    weights = {reward: options["weight"] for reward, options in config.reward.items()}
+    assert weights == {"table_format": 0.2, "table_partial": 0.3, "table_exact": 0.5}
+    assert config.sampling.n == 32
+    assert (config.evaluate.samples, config.evaluate.temperature) == (8, 0.6)

@@ -140,7 +140,7 @@ def test_a_failing_import_names_the_line_and_what_to_change(tmp_path: Path):
     assert refusal(tmp_path, "import os\nfrom rlconf import rewrad\n") == (
         "line 2: rlconf has no 'rewrad'; did you mean reward?"
     )
-    assert "it has CheckpointError" in refusal(tmp_path, "from rlconf import zzz\n")
+    assert "it has CRewDPOTrainer, CheckpointError" in refusal(tmp_path, "from rlconf import zzz\n")
     text = refusal(tmp_path, "import no_such_module.part\n")
     assert text.startswith("line 1: ModuleNotFoundError: No module named 'no_such_module'. Install")
     (tmp_path / "helpers.py").write_text("")

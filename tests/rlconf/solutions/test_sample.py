@@ -44,7 +44,7 @@ def test_the_command_writes_solutions_and_a_manifest(capsys):
     assert main(["sample", *SMALL, "name=mine", "seed=3"]) == 0
     said = capsys.readouterr().out
     assert "12 solutions of 6 questions" in said
-    assert "2/6 questions" in said
+    assert "sampling: 2/6 questions" in said
     assert "written to solutions/mine.parquet" in said
     found = read_solutions("solutions/mine.parquet")
     assert len(found) == 12
