@@ -30,6 +30,7 @@ from trainers.replay import ReplaySettings
 from trainers.shapers import Shaper, make_shaper
 
 ROWS, GROUP, STEPS = 24, 8, 3
+LOGGED = ("ucas/", "crew/", "spear/", "curriculum/", "reward", "loss", "grad_norm")
 
 
 def completion(generation: int, row: int) -> list[int]:
@@ -157,7 +158,7 @@ def train(
     def keep(inputs: Any) -> dict[str, Any]:
         result = original(inputs)
         wide = torch.zeros(len(inputs), 6)
-        if settings is not None:
+        if shapers:
             wide[:, : result["advantages"].size(1)] = result["advantages"]
         shaped.append(trainer.accelerator.gather(wide))
         return result
@@ -165,13 +166,7 @@ def train(
     trainer._generate_and_score_completions = keep
     trainer.train()
     metrics = [
-        {
-            key: value
-            for key, value in entry.items()
-            if key.startswith(
-                ("ucas/", "crew/", "spear/", "curriculum/", "reward", "loss", "grad_norm")
-            )
-        }
+        {key: value for key, value in entry.items() if key.startswith(LOGGED)}
         for entry in trainer.state.log_history
         if "loss" in entry
     ]
