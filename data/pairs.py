@@ -18,7 +18,7 @@ from data.solutions.solution import Solution
 from rewards.errors import ConfigError
 from rewards.registry import did_you_mean
 
-Gap = Literal["signed", "abs"]
+Gap = Literal["signed", "abs", "reversed"]
 
 DIGITS = 9
 """Decimals of a gap: 0.9 - 0.5 and 0.6 - 0.2 tie, though floating point tells them apart."""
@@ -36,8 +36,8 @@ class Pair:
         rejected: The wrong one.
         chosen_confidence: Of the measure that the pairs were chosen by.
         rejected_confidence: The same.
-        gap: chosen_confidence - rejected_confidence, for `gap="abs"` without its sign; rounded to
-            `DIGITS` decimals.
+        gap: chosen_confidence - rejected_confidence, for `gap="abs"` without its sign and for
+            `gap="reversed"` with the other one; rounded to `DIGITS` decimals.
     """
 
     chosen: Solution
@@ -128,7 +128,8 @@ def build_pairs(
         top_k: Pairs of each question, at least 1; fewer where there are not as many.
         gap: "signed": chosen minus rejected, so that right answers become the surer ones; a
             negative gap may be among the first `top_k`. "abs": its size, which also takes unsure
-            right ones against sure wrong ones.
+            right ones against sure wrong ones. "reversed": rejected minus chosen, which takes those
+            first: the wrong answers that the model is surest of.
         min_gap: Least gap of a pair; None: any. 0 leaves out pairs in which the wrong one is surer.
         max_uses: Pairs that one solution may be in, as chosen or as rejected; None: any number. One
             very sure right solution otherwise fills all `top_k`.
@@ -138,8 +139,8 @@ def build_pairs(
         ConfigError: An argument is out of range, or a question was asked with two different
             prompts.
 
-    Source: CRew-DPO, arXiv 2510.13501, section 3; tie-breaks, de-duplication, `min_gap` and
-        `max_uses` are ours.
+    Source: CRew-DPO, arXiv 2510.13501, section 3; tie-breaks, de-duplication, `min_gap`,
+        `max_uses` and the reversed gap are ours.
     """
     _check(top_k, gap, max_uses)
 
@@ -244,7 +245,8 @@ def _by_question(
 def _pair(chosen: Solution, rejected: Solution, gap: Gap, confidence: str) -> Pair:
     sure, unsure = chosen.confidence[confidence], rejected.confidence[confidence]
     signed = round(sure - unsure, DIGITS)
-    return Pair(chosen, rejected, sure, unsure, abs(signed) if gap == "abs" else signed)
+    value = {"signed": signed, "abs": abs(signed), "reversed": -signed}[gap]
+    return Pair(chosen, rejected, sure, unsure, value)
 
 
 def _order(pair: Pair) -> tuple[float, float, float, int, int]:

@@ -57,6 +57,7 @@ COMMON = [
 DPO, SFT = "trainer.learning_rate=3e-5", "trainer.learning_rate=3e-4"
 ARMS: dict[str, list[str]] = {
     "crew": ["pairs=crew", "crew_dpo.iterations=2", DPO],
+    "reversed": ["pairs=crew", "pairs.gap=reversed", "crew_dpo.iterations=1", DPO],
     "random": ["pairs=random", "crew_dpo.iterations=1", DPO],
     "random x10": ["pairs=random", "pairs.per_question=10", "crew_dpo.iterations=1", DPO],
     "rest_em": ["pairs=rest_em", "crew_dpo.iterations=1", SFT],
@@ -68,6 +69,7 @@ MODELS = {
     "rest_em": "ReST-EM",
     "crew 1": "CRew-DPO, iteration 1",
     "crew 2": "CRew-DPO, iteration 2",
+    "reversed": "iteration 1, gap reversed",
 }
 FIGURES = {
     "greedy": "greedy accuracy",
@@ -251,7 +253,7 @@ def table() -> None:
                 cell += f" ({gap.value:+.3f} ± {(gap.high or 0) - gap.value:.3f})"
             cells.append(cell)
         print(f"| {label} | {len(seeds)} | " + " | ".join(cells) + " |")
-    for first, second in (("random x10", "crew 1"), ("crew 1", "crew 2")):
+    for first, second in (("random x10", "crew 1"), ("crew 1", "crew 2"), ("crew 1", "reversed")):
         shared = sorted(found.get(first, {}).keys() & found.get(second, {}).keys())
         told = []
         for figure, label in FIGURES.items():

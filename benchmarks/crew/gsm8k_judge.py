@@ -32,9 +32,9 @@ READ = [
     "judge.equality=math",
 ]
 PARTS = {
-    "read": ("crew,perplexity,self_certainty,verifier,random", 64, []),
-    "judge_short": ("judge", 24, [f"judge.judge_prompt='{SHORT}'", "judge.max_new_tokens=12"]),
-    "judge": ("judge", 6, ["judge.max_new_tokens=128"]),
+    "read": ("crew,perplexity,self_certainty,verifier,random", 48, []),
+    "judge_short": ("judge", 12, [f"judge.judge_prompt='{SHORT}'", "judge.max_new_tokens=12"]),
+    "judge": ("judge", 3, ["judge.max_new_tokens=128"]),
 }
 
 

@@ -1,5 +1,6 @@
 """Solutions sampled outside training: draw, verify, measure, compare and keep them."""
 
+from data.solutions import fusion  # registers its voting methods
 from data.solutions.collect import sample_to_file, score_to_file
 from data.solutions.fingerprint import scorer_fingerprint
 from data.solutions.foreign import from_texts
@@ -21,6 +22,7 @@ __all__ = [
     "accuracy",
     "differences",
     "from_texts",
+    "fusion",
     "outcomes",
     "pass_at_k",
     "read_solutions",

@@ -5,6 +5,8 @@
 | `crew` | mean probability of the answer's tokens | one, shared |
 | `perplexity` | 1 / perplexity of the whole solution, in (0, 1] | the same |
 | `self_certainty` | mean KL(U ‖ p) over the solution, in nats | the same |
+| `norm_entropy` | exp(mean log-prob) x (1 - mean entropy / log V) of the solution | the same |
+| `deepconf` | least sure window of minus the mean of the 20 highest log-probs | the same |
 | `verifier` | P(Yes) / (P(Yes) + P(No)) when asked whether the answer is right | one |
 | `judge` | 1 to 5 points that the model gives in writing | generates |
 | `random` | a number in [0, 1), seeded | none |
@@ -96,6 +98,8 @@ MEASURES: dict[str, Measure] = {
         Measure("crew", "mean probability of the answer's tokens", _itself),
         Measure("perplexity", "1 / perplexity of the whole solution", _itself),
         Measure("self_certainty", "mean KL from the uniform distribution, nats"),
+        Measure("norm_entropy", "probability and entropy of the whole solution", _itself),
+        Measure("deepconf", "DeepConf of the least sure window, nats"),
         Measure("verifier", "P(Yes) / (P(Yes) + P(No)), asked whether it is right", _itself),
         Measure("judge", "1 to 5 points in writing", lambda points: points / POINTS),
         Measure("random", "a seeded random number", _itself),
@@ -103,7 +107,13 @@ MEASURES: dict[str, Measure] = {
 }
 """The measures in the order in which they are reported."""
 
-_READ = {"crew": "crew", "perplexity": "mean_log_prob", "self_certainty": "self_certainty"}
+_READ = {
+    "crew": "crew",
+    "perplexity": "mean_log_prob",
+    "self_certainty": "self_certainty",
+    "norm_entropy": "norm_entropy",
+    "deepconf": "deepconf",
+}
 
 
 @dataclass(frozen=True)

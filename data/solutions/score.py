@@ -16,10 +16,19 @@ from data.solutions.solution import Solution
 from rewards.answers import Locator
 from rewards.confidence import Aggregate, crew_score, head_scaling
 from rewards.confidence.certainty import certainty_given_logsumexp
+from rewards.confidence.trajectory import (
+    group_confidence,
+    top_k_confidence,
+    trajectory_confidence,
+)
 from rewards.spans import AnswerFinder, AnswerTokens
 
-Measure = Literal["crew", "mean_log_prob", "self_certainty"]
-CREW_KEYS = ("crew", "crew_log_prob", "crew_tokens", "crew_min")
+Measure = Literal["crew", "mean_log_prob", "self_certainty", "norm_entropy", "deepconf"]
+KEYS: dict[str, tuple[str, ...]] = {
+    "crew": ("crew", "crew_log_prob", "crew_tokens", "crew_min"),
+    "deepconf": ("deepconf", "deepconf_mean", "deepconf_bottom", "deepconf_tail"),
+}
+"""What a measure writes, where that is more than its own name."""
 
 # Elements of one chunk of logits: 2**23 float32 are 32 MiB whatever the vocabulary.
 _CHUNK_ELEMENTS = 2**23
@@ -55,8 +64,9 @@ def score(
         tokenizer: That of the solutions' token ids.
         solutions: From `sample`, `read_solutions` or `from_texts`.
         measures: Any of "crew" (confidence in the answer, see `rewards.confidence.crew_score`),
-            "mean_log_prob" (of all completion tokens, in nats: minus the log of the perplexity) and
-            "self_certainty" (mean KL(U || p) over the completion, in nats).
+            "mean_log_prob" (of all completion tokens, in nats: minus the log of the perplexity),
+            "self_certainty" (mean KL(U || p) over the completion, in nats), "norm_entropy" and
+            "deepconf" (see `rewards.confidence.trajectory`).
         locator: Where the answer stands; see `rewards.answers`.
         pattern: The regular expression of `locator="regex"`.
         aggregate: Of the answer's token probabilities: "mean", "geometric", "product" or "min".
@@ -68,8 +78,9 @@ def score(
         The solutions in order, with `answer` (None where it is missing) and, in `confidence`, per
         measure: `crew`, `crew_log_prob` (mean log-prob of the answer's tokens: a tie-break),
         `crew_tokens` (how many) and `crew_min` (the least of their probabilities), all absent where
-        the answer is missing; `mean_log_prob`; `self_certainty`. A solution longer than the model's
-        context has none of them, and a warning says how many there are.
+        the answer is missing; `mean_log_prob`; `self_certainty`; `norm_entropy`; `deepconf` (of the
+        least sure window), `deepconf_mean`, `deepconf_bottom`, `deepconf_tail`. A solution longer
+        than the model's context has none of them, and a warning says how many there are.
 
     Raises:
         ConfigError: There is no such locator or span rule, or the pattern does not fit.
@@ -91,11 +102,11 @@ def score(
     found: dict[int, dict[str, float]] = {}
     done = len(jobs) - len(order)
     with _evaluating(model), torch.no_grad():
-        forward = _Forward(model, "self_certainty" in measures)
+        forward = _Forward(model, [name for name in _OF_TOKENS if name in measures])
         for batch in _batches(order, [len(job.ids) for job in jobs], batch_size):
             results = forward([jobs[at] for at in batch])
-            for at, (log_probs, certainty) in zip(batch, results, strict=True):
-                found[at] = _measure(jobs[at], log_probs, certainty, measures, aggregate)
+            for at, tokens in zip(batch, results, strict=True):
+                found[at] = _measure(jobs[at], tokens, measures, aggregate, forward.vocab_size)
             done += len(batch)
             if progress is not None:
                 progress(done, len(jobs))
@@ -154,13 +165,14 @@ def _batches(order: Sequence[int], lengths: Sequence[int], size: int) -> Iterato
 
 def _measure(
     job: _Job,
-    log_probs: Tensor,
-    certainty: Tensor | None,
+    tokens: dict[str, Tensor],
     measures: Sequence[str],
     aggregate: str,
+    vocab_size: int,
 ) -> dict[str, float]:
-    """The keys of one solution from (N,) log-probs and, where measured, certainties."""
+    """The keys of one solution from what is known of its tokens, each (N,)."""
     values: dict[str, float] = {}
+    log_probs = tokens["log_prob"]
     if "crew" in measures and job.answer:
         own = log_probs[job.answer][None]
         mask = torch.ones_like(own, dtype=torch.bool)
@@ -168,11 +180,37 @@ def _measure(
         values["crew_log_prob"] = float(own.double().mean())
         values["crew_tokens"] = float(len(job.answer))
         values["crew_min"] = float(crew_score(own, mask, "min"))
+    mean = log_probs.double().mean(dim=0, keepdim=True)
     if "mean_log_prob" in measures:
-        values["mean_log_prob"] = float(log_probs.double().mean())
-    if certainty is not None:
-        values["self_certainty"] = float(certainty.double().mean())
+        values["mean_log_prob"] = float(mean)
+    if "self_certainty" in tokens:
+        values["self_certainty"] = float(tokens["self_certainty"].double().mean())
+    if "norm_entropy" in tokens:
+        entropy = tokens["norm_entropy"].double().mean(dim=0, keepdim=True)
+        found = trajectory_confidence(mean, entropy, "norm_entropy", vocab_size)
+        values["norm_entropy"] = float(found)
+    if "deepconf" in tokens:
+        for key, reduction in zip(KEYS["deepconf"], _DEEPCONF, strict=True):
+            values[key] = float(group_confidence(tokens["deepconf"], reduction=reduction))
     return values
+
+
+def _certainty(every: Tensor) -> Tensor:
+    return certainty_given_logsumexp(every, torch.zeros_like(every[:, 0]))
+
+
+def _entropy(every: Tensor) -> Tensor:
+    entropy: Tensor = torch.special.entr(every.exp()).sum(dim=-1)
+    return entropy
+
+
+# (N, V) log-probs to what a measure reads of each token, (N,).
+_OF_TOKENS: dict[str, Callable[[Tensor], Tensor]] = {
+    "self_certainty": _certainty,
+    "norm_entropy": _entropy,
+    "deepconf": top_k_confidence,
+}
+_DEEPCONF = ("lowest", "mean", "bottom", "tail")
 
 
 class _Forward:
@@ -182,15 +220,16 @@ class _Forward:
     model that does more than scale and cap them is refused rather than scored wrongly.
     """
 
-    def __init__(self, model: PreTrainedModel, with_certainty: bool) -> None:
+    def __init__(self, model: PreTrainedModel, names: Sequence[str]) -> None:
         self._model = model
         self._head = model.get_output_embeddings()
         self._scale, self._softcap = head_scaling(model.config)
-        self._with_certainty = with_certainty
+        self._names = ("log_prob", *names)
+        self.vocab_size: int = model.config.get_text_config().vocab_size
         self._checked = False
 
-    def __call__(self, jobs: Sequence[_Job]) -> list[tuple[Tensor, Tensor | None]]:
-        """(N,) log-probs and certainties of each job's positions, on the CPU."""
+    def __call__(self, jobs: Sequence[_Job]) -> list[dict[str, Tensor]]:
+        """By name, (N,) values of each job's positions, on the CPU: "log_prob" and the names."""
         # The last token is scored, and nothing is predicted from it.
         width = max(len(job.ids) for job in jobs) - 1
         ids = torch.zeros(len(jobs), width, dtype=torch.long)
@@ -203,12 +242,9 @@ class _Forward:
         rows = [row for row, job in enumerate(jobs) for _ in job.positions]
         before = [place - 1 for job in jobs for place in job.positions]
         labels = torch.tensor([job.ids[place] for job in jobs for place in job.positions])
-        log_probs, certainty = self._reduce(hidden[rows, before], labels)
-        sizes = [len(job.positions) for job in jobs]
-        certainties = (
-            [None] * len(jobs) if certainty is None else torch.split(certainty.cpu(), sizes)
-        )
-        return list(zip(torch.split(log_probs.cpu(), sizes), certainties, strict=True))
+        values = self._reduce(hidden[rows, before], labels).cpu()
+        found = torch.split(values, [len(job.positions) for job in jobs], dim=1)
+        return [dict(zip(self._names, rows, strict=True)) for rows in found]
 
     def _hidden(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(B, S, H), what the output matrix would be given."""
@@ -247,22 +283,21 @@ class _Forward:
             logits = (logits / self._softcap).tanh_() * self._softcap
         return logits
 
-    def _reduce(self, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
-        rows = max(1, _CHUNK_ELEMENTS // self._model.config.get_text_config().vocab_size)
-        log_probs, certainties = [], []
+    def _reduce(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """(names, N) from (N, H): a chunk of logits at a time."""
+        rows = max(1, _CHUNK_ELEMENTS // self.vocab_size)
+        chunks = []
         for h, y in zip(torch.split(hidden, rows), torch.split(labels, rows), strict=True):
             # Not chosen - logsumexp: that loses the digits that tell two sure answers apart.
             every = self._logits(h).log_softmax(dim=-1)
-            log_probs.append(every.gather(-1, y[:, None].to(every.device)).squeeze(-1))
-            if self._with_certainty:
-                zero = torch.zeros_like(log_probs[-1])
-                certainties.append(certainty_given_logsumexp(every, zero))
-        return torch.cat(log_probs), torch.cat(certainties) if certainties else None
+            values = [every.gather(-1, y[:, None].to(every.device)).squeeze(-1)]
+            chunks.append(torch.stack(values + [_OF_TOKENS[n](every) for n in self._names[1:]]))
+        return torch.cat(chunks, dim=1)
 
 
 def _keys(measures: Sequence[str]) -> set[str]:
     """What the measures write, so that nothing of an earlier scoring is left."""
-    return {*measures, *(CREW_KEYS if "crew" in measures else ())}
+    return {key for name in measures for key in KEYS.get(name, (name,))}
 
 
 @contextmanager

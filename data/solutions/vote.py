@@ -24,6 +24,7 @@ from typing import Literal, get_args
 from data.solutions.classes import Equality, answer_classes, same_answer
 from data.solutions.solution import Solution
 from data.solutions.statistics import Accuracy, accuracy_of_counts
+from data.solutions.trajectory import confidence_of
 from rewards.errors import ConfigError
 from rewards.registry import Registry, did_you_mean, place_of
 
@@ -59,7 +60,7 @@ class Ballot:
         Raises:
             ConfigError: one is negative or not finite: it would vote against its own answer.
         """
-        found = [one.confidence.get(measure or "") for one in self.solutions]
+        found = [confidence_of(one, measure or "") for one in self.solutions]
         wrong = [value for value in found if value is not None and not 0 <= value < math.inf]
         if wrong:
             raise ConfigError(
@@ -284,7 +285,7 @@ class Electorate:
             return chosen, None
         measure = measure or chosen.measure
         able = [s for q in self._questions for s in q.solutions if s.answer is not None]
-        if able and not any(measure in one.confidence for one in able):
+        if able and all(confidence_of(one, measure) is None for one in able):
             have = sorted({name for one in able for name in one.confidence})
             raise ConfigError(
                 f"voting by {method} needs the confidence {measure!r} and these solutions have "

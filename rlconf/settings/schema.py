@@ -276,7 +276,7 @@ class PairsSection:
     method: Literal["gap", "random", "rest_em"] = "gap"
     confidence: str = "crew"
     top_k: int = 10
-    gap: Literal["signed", "abs"] = "signed"
+    gap: Literal["signed", "abs", "reversed"] = "signed"
     min_gap: float | None = None
     max_uses: int | None = None
     per_question: int = 10

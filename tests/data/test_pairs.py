@@ -47,6 +47,10 @@ def test_t12_the_order_is_by_gap_and_ties_go_to_the_surer_chosen():
     absolute = build_pairs(T12, 6, gap="abs")
     assert named(absolute) == ["ax", "az", "bx", "ay", "bz", "by"]
     assert [one.gap for one in absolute][-2:] == [0.1, 0.1]
+    # reversed: the wrong one that is surest of all comes first; (a,z) and (b,x) tie at -0.4.
+    turned = build_pairs(T12, 6, gap="reversed")
+    assert named(turned) == ["by", "bz", "ay", "az", "bx", "ax"]
+    assert [one.gap for one in turned] == [0.1, -0.1, -0.2, -0.4, -0.4, -0.7]
 
 
 def test_a_tie_that_floating_point_hides_is_a_tie():
@@ -82,7 +86,7 @@ def many(questions: int = 30, samples: int = 12, seed: int = 0) -> list[Solution
     ]
 
 
-@pytest.mark.parametrize("gap", ["signed", "abs"])
+@pytest.mark.parametrize("gap", ["signed", "abs", "reversed"])
 def test_invariants(gap: Any):
     solutions = many()
     pairs = build_pairs(solutions, 5, gap=gap)

@@ -316,3 +316,23 @@ def test_no_prompt_and_no_such_locator(llama, boxes) -> None:
     with pytest.raises(ConfigError, match="no answer locator"):
         score(llama, boxes, SOLUTIONS, locator="bxed")
     assert score(llama, boxes, []) == []
+
+
+def test_measures_of_trajectories(llama, boxes) -> None:
+    scored = score(llama, boxes, SOLUTIONS, measures=("norm_entropy", "deepconf"), batch_size=4)
+    for solution, one in zip(SOLUTIONS, scored, strict=True):
+        if not solution.completion_ids:
+            assert one.confidence == {}
+            continue
+        ids = torch.tensor([solution.prompt_ids + solution.completion_ids])
+        with torch.no_grad():
+            every = llama(input_ids=ids).logits[0].double().log_softmax(-1)
+        every = every[len(solution.prompt_ids) - 1 : -1]
+        entropy = float(-(every.exp() * every).sum(-1).mean())
+        log_prob = full(llama, solution)[0].mean().exp().item()
+        sure = -every.topk(min(20, every.size(-1))).values.mean(-1).mean().item()
+        expected = {"norm_entropy": log_prob * (1 - entropy / math.log(every.size(-1)))}
+        # No completion here is as long as a window, so there is one.
+        for key in ("deepconf", "deepconf_mean", "deepconf_bottom", "deepconf_tail"):
+            expected[key] = sure
+        assert one.confidence == pytest.approx(expected, rel=1e-4)
