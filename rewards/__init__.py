@@ -12,7 +12,7 @@ from rewards.options import check_options
 from rewards.registry import Registry, did_you_mean
 
 # Importing a module registers what it defines; the last import, because each needs the above.
-from rewards import boxed, crew, exact, format, length, math, reasoning_gym, table  # isort: skip
+from rewards import boxed, crew, exact, format, length, math, reasoning_gym, table, tool_calls  # isort: skip
 
 __all__ = [
     "CheckpointError",
@@ -41,4 +41,5 @@ __all__ = [
     "reward",
     "spec",
     "table",
+    "tool_calls",
 ]

@@ -48,6 +48,13 @@ SIGNALS = MappingProxyType(
 )
 
 
+# Keys of every reward's section in a configuration, so that no option can have such a name.
+_EVERY_REWARDS = {
+    "weight": "what the whole reward counts beside others",
+    "decay": "over how many generations its weight falls to 0",
+}
+
+
 @dataclass(frozen=True)
 class RewardSpec:
     """What is known of a reward function before it is called.
@@ -246,11 +253,12 @@ class _Caller:
         needs = tuple(dict.fromkeys((*needs, *columns)))
         taken = own | set(needs) | set(reads)
         options = {p.name: p.default for p in plain if p.name not in taken}
-        if "weight" in options:
-            raise ConfigError(
-                f"reward {name!r} has an option 'weight', but reward.{name}.weight is what the "
-                "whole reward counts beside others. Give the option another name."
-            )
+        for key, meaning in _EVERY_REWARDS.items():
+            if key in options:
+                raise ConfigError(
+                    f"reward {name!r} has an option {key!r}, but reward.{name}.{key} is {meaning}. "
+                    "Give the option another name."
+                )
         hints = _hints(function)
         place = place_of(function)
         return cls(

@@ -2,10 +2,11 @@
 
 Import from here, not from the rooms:
 
-    from rlconf import OnlineTrainer, UCASTrainer      # trl.GRPOTrainer's constructor, and parts
-    from rlconf import CRewDPOTrainer                  # trl.DPOTrainer's constructor, and checks
-    from rlconf import reward, shaper, task            # decorators: register your own by name
-    from rlconf import ShaperBatch, Signals, Task      # what those are given or give back
+    from rlconf import OnlineTrainer, UCASTrainer, STaRTrainer, SPEARTrainer  # trl.GRPOTrainer's
+    from rlconf import ReplaySettings                            # constructor, and parts
+    from rlconf import CRewDPOTrainer                            # trl.DPOTrainer's, and checks
+    from rlconf import reward, shaper, rollout_filter, task      # decorators: register your own
+    from rlconf import ShaperBatch, Signals, FilterBatch, Task   # what those are given or give
 
 Every name is imported on first use, so that `import rlconf` stays below 0.3 s and loads no torch.
 """
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
         StorageError,
         TopologyError,
     )
-    from trainers import CRewDPOTrainer, OnlineTrainer, STaRTrainer, UCASTrainer
+    from trainers import (
+        CRewDPOTrainer,
+        OnlineTrainer,
+        ReplaySettings,
+        SPEARTrainer,
+        STaRTrainer,
+        UCASTrainer,
+    )
+    from trainers.filters import FilterBatch, rollout_filter
     from trainers.shapers import ShaperBatch, shaper
     from trainers.signals import Signals
 
@@ -35,11 +44,14 @@ __all__ = [
     "CRewDPOTrainer",
     "CheckpointError",
     "ConfigError",
+    "FilterBatch",
     "Isolation",
     "NonFiniteError",
     "OnlineTrainer",
+    "ReplaySettings",
     "RewardError",
     "RlconfError",
+    "SPEARTrainer",
     "STaRTrainer",
     "ShaperBatch",
     "Signals",
@@ -48,6 +60,7 @@ __all__ = [
     "TopologyError",
     "UCASTrainer",
     "reward",
+    "rollout_filter",
     "shaper",
     "task",
 ]
@@ -56,11 +69,14 @@ _HOME = {
     "CRewDPOTrainer": "trainers",
     "CheckpointError": "rewards.errors",
     "ConfigError": "rewards.errors",
+    "FilterBatch": "trainers.filters",
     "Isolation": "rewards",
     "NonFiniteError": "rewards.errors",
     "OnlineTrainer": "trainers",
+    "ReplaySettings": "trainers",
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",
+    "SPEARTrainer": "trainers",
     "STaRTrainer": "trainers",
     "ShaperBatch": "trainers.shapers",
     "Signals": "trainers.signals",
@@ -69,6 +85,7 @@ _HOME = {
     "TopologyError": "rewards.errors",
     "UCASTrainer": "trainers",
     "reward": "rewards",
+    "rollout_filter": "trainers.filters",
     "shaper": "trainers.shapers",
     "task": "data.tasks",
 }

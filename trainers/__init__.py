@@ -11,13 +11,17 @@ from typing import Any
 _HOME = {
     "CRewDPOTrainer": "trainers.crew_dpo",
     "OnlineTrainer": "trainers.online",
+    "SPEARTrainer": "trainers.named",
     "STaRTrainer": "trainers.named",
     "UCASTrainer": "trainers.named",
     "Curriculum": "trainers.curriculum",
     "CurriculumSettings": "trainers.curriculum",
+    "ReplaySettings": "trainers.replay.settings",
     "Rollout": "trainers.rollout",
     "shaper": "trainers.shapers",
     "make_shaper": "trainers.shapers",
+    "rollout_filter": "trainers.filters",
+    "make_filter": "trainers.filters",
 }
 __all__ = list(_HOME)
 

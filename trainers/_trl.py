@@ -8,6 +8,10 @@ Overridden, always through `super()` (see `trainers/online.py`):
     GRPOTrainer._generate_and_score_completions(inputs) -> dict
     GRPOTrainer._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         -> (world*B, R)
+    GRPOTrainer._compute_loss(model, inputs) -> scalar, divided by the accumulated micro-batches
+        (what else it is divided by is in `trainers/replay/loss.py`); the policy's forward is the
+        first in it
+    GRPOTrainer.training_step(model, inputs, num_items_in_batch), which counts `_step` up
     GRPOTrainer._load_optimizer_and_scheduler(checkpoint)
     GRPOTrainer._save_checkpoint(model, trial), SFTTrainer._save_checkpoint(model, trial),
         DPOTrainer._save_checkpoint(model, trial) (see `trainers/guarded.py`)
@@ -29,6 +33,9 @@ Read:
     GRPOTrainer._tokenizer, .eos_token_ids, .pad_to_multiple_of, .mask_truncated_completions,
         .environments, .async_loop, ._log_completion_extra, ._log_metric, and .reward_funcs, whose
         entries are swapped while rewards are called (see `trainers/reward_signals.py`)
+    GRPOTrainer.tools, .rollout_func, .loss_type, .epsilon_low, .epsilon_high,
+        .max_completion_length, and in training
+        .current_gradient_accumulation_steps (see `trainers/replay/part.py`)
     GRPOTrainer._step, ._buffered_inputs, ._entropy_window_stats, ._current_train_step_time, saved
         and set again on resume (see `trainers/resume.py`), as are .reward_weights and .ref_model
     transformers.Trainer._tr_loss, ._total_loss_scalar, ._globalstep_last_logged, likewise, after

@@ -8,6 +8,7 @@ from typing import Any
 from trainers.curriculum import Curriculum, CurriculumSettings
 from trainers.maths.ucas import UCASSettings
 from trainers.online import OnlineTrainer
+from trainers.replay.settings import ReplaySettings
 from trainers.shapers import Shaper
 from trainers.shapers import get as get_shaper
 
@@ -30,6 +31,35 @@ class UCASTrainer(OnlineTrainer):
         spec = get_shaper("ucas")
         part = Shaper(spec.name, spec.function, spec.needs, ucas or UCASSettings())
         super().__init__(*args, shapers=[part, *shapers], **kwargs)
+
+
+class SPEARTrainer(OnlineTrainer):
+    """GRPO with SPEAR's self-imitation replay (arXiv 2509.22601), and its decaying tool reward.
+
+    Its base recipe, Dr.BoT, is `filters=[make_filter("overlong"), ...]`, and in TRL's arguments
+    loss_type="dr_grpo", scale_rewards="none", beta=0, epsilon_high=0.28.
+
+    Args:
+        replay: settings; by default those of `ReplaySettings`.
+        tool_decay: generations over which the weight of the reward `tool_calls` falls to 0, if it
+            is among the reward functions. None: it stays.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        replay: ReplaySettings | None = None,
+        tool_decay: float | None = 200,
+        **kwargs: Any,
+    ) -> None:
+        given = kwargs.get("reward_funcs", args[1] if len(args) > 1 else [])
+        functions = given if isinstance(given, list | tuple) else [given]
+        decays = dict(kwargs.pop("reward_decay", None) or {})
+        if tool_decay is not None and any(
+            getattr(one, "__name__", None) == "tool_calls" for one in functions
+        ):
+            decays.setdefault("tool_calls", tool_decay)
+        super().__init__(*args, replay=replay or ReplaySettings(), reward_decay=decays, **kwargs)
 
 
 class STaRTrainer(OnlineTrainer):

@@ -6,8 +6,9 @@ With no part given it is `trl.GRPOTrainer` bit for bit (tests/invariant). Every 
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,13 @@ from trainers.curriculum import Curriculum
 from trainers.curriculum.callback import CurriculumCallback
 from trainers.curriculum.fit import bind, right_by
 from trainers.curriculum.observed import Observed
+from trainers.filters.base import FilterBatch, RolloutFilter, keep_mask
+from trainers.filters.batch import filter_batch
 from trainers.guarded import GuardedTrainer
 from trainers.keep import keep_rows
+from trainers.maths.schedules import decay
+from trainers.replay.part import ReplayPart
+from trainers.replay.settings import ReplaySettings
 from trainers.reward_signals import (
     Generated,
     RewardSignals,
@@ -43,6 +49,9 @@ from trainers.state import State, Stateful
 
 _log = logging.getLogger(__name__)
 
+# What a forward reads of TRL's rollout, of text.
+_TEXT = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+
 
 class OnlineTrainer(GuardedTrainer, GRPOTrainer):
     """GRPO with advantage shapers, listeners for rollouts, and a resume that is exact at any step.
@@ -51,6 +60,10 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
 
     Args:
         shapers: run in order on the advantages of each training rollout batch.
+        filters: which completions of it are learnt from; a completion must pass all.
+        replay: self-imitation replay. None: none.
+        reward_decay: by name of a reward function, the generations over which its weight falls to
+            0, half a cosine; such a reward counts nothing in evaluation.
         on_rollout: called on every rank with a `Rollout` after each training generation.
         rollout_data: columns of the data set that a `Rollout` carries along, such as those that its
             rewards were computed from.
@@ -71,15 +84,20 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
     Rewards that declare signals (`rewards.function.SIGNALS`) get them, in training and evaluation.
 
     Raises:
-        ConfigError: a setting of `args` rules out a shaper or the curriculum, shapers disagree on
-            the temperature of the certainty, `accuracy_reward` names no reward function, or a
-            reward has no gate.
+        ConfigError: a setting of `args` rules out a shaper, the replay or the curriculum, shapers
+            disagree on the temperature of the certainty, `accuracy_reward` or `reward_decay` names
+            no reward function, or a reward has no gate.
     """
+
+    reward_weights: Tensor
 
     def __init__(
         self,
         *args: Any,
         shapers: Sequence[Shaper] = (),
+        filters: Sequence[RolloutFilter] = (),
+        replay: ReplaySettings | None = None,
+        reward_decay: Mapping[str, float] | None = None,
         on_rollout: Iterable[Callable[[Rollout], None]] = (),
         rollout_data: Sequence[str] = (),
         accuracy_reward: str | None = None,
@@ -88,6 +106,8 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.shapers = list(shapers)
+        self.filters = list(filters)
+        self.reward_decay = dict(reward_decay or {})
         self.on_rollout = list(on_rollout)
         self.rollout_data = list(rollout_data)
         self.accuracy_reward = accuracy_reward
@@ -106,6 +126,12 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         self.resumed: State | None = None
         self.add_callback(resume.Resumption(self))
         problems = conflicts(self.args, [part.name for part in self.shapers])
+        problems += [
+            f"reward_decay names {name!r}, which is not among the reward functions: "
+            f"{', '.join(self.reward_func_names)}"
+            for name in self.reward_decay
+            if name not in self.reward_func_names
+        ]
         if accuracy_reward is not None and accuracy_reward not in self.reward_func_names:
             problems.append(
                 f"accuracy_reward={accuracy_reward!r} is not among the reward functions: "
@@ -123,6 +149,10 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             )
         if problems:
             raise ConfigError("\n".join(problems))
+        self.replay: ReplayPart | None = None
+        if replay is not None:
+            self.replay = ReplayPart(self, replay)
+            self.stateful["replay"] = self.replay.replay
         if curriculum is not None:
             bind(curriculum, self)
             self.add_callback(CurriculumCallback(curriculum, self._comm))
@@ -134,6 +164,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         self._asked = RewardSignals(self)
         self._generated: Generated | None = None
         self._batch_signals: Signals | None = None
+        self._scored: Any = None
         self._recorder: SignalRecorder | None = None
         self._listener: SignalRecorder | None = None
         self._shapers_ask = any(part.needs for part in self.shapers)
@@ -173,7 +204,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             pictured = images is not None or any(tool_images or ())
             self._generated = Generated(prompt_ids, completion_ids, tool_mask, pictured)
             answers = self._asked.locate(self._generated)
-            whole = self._shapers_ask and self.model.training
+            whole = (self._shapers_ask or self.replay is not None) and self.model.training
             self._recorder.clear(answers if self._asked.of_answers_alone and not whole else None)
         return output
 
@@ -193,6 +224,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         with self.phase("reward"), handing:
             matrix = super()._calculate_rewards(*batch)
         self._rewards = dict(zip(self.reward_func_names, matrix.unbind(dim=1), strict=True))
+        self._scored = inputs, completions, completion_ids_list
         if self.accuracy_reward is not None:
             scores = self._rewards[self.accuracy_reward]
             scores = scores[~scores.isnan()]
@@ -206,7 +238,28 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         recorder = self._listener
         policy = model is self.model and policy_is_active(self.accelerator.unwrap_model(model))
         with recorder.recording(alone=False) if recorder and policy else nullcontext():
-            return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
+            result = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
+        if self.replay is not None:
+            self.replay.watch(result[0])
+        return result
+
+    def _compute_loss(self, model: Any, inputs: Any) -> Tensor:
+        loss = super()._compute_loss(model, inputs)
+        if self.replay is None or not self.model.training:
+            return loss
+        replayed = self.replay.loss(model, inputs)
+        return loss if replayed is None else loss + replayed
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Forward and backward of one micro-batch; see `trl.GRPOTrainer.training_step`."""
+        loss = super().training_step(*args, **kwargs)
+        if self.replay is not None:
+            self._log_metrics(self.replay.report())
+        return loss
+
+    def _log_metrics(self, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            self._metrics["train"][name].append(value)
 
     def trained_on(self, micro_batches: int) -> list[dict[str, Any]]:
         """The micro-batches just trained on, within the last generation batch."""
@@ -222,32 +275,72 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         training = self.model.training
         if training:
             self.generation += 1
+        self._weigh_rewards(training)
         self._listener = self._recorder if training or self._asked.of_tokens else None
         try:
             output = super()._generate_and_score_completions(inputs)
             return self._shape(inputs, output) if training else output
         finally:
-            self._listener = self._generated = self._batch_signals = None
+            self._listener = self._generated = self._batch_signals = self._scored = None
+
+    def _weigh_rewards(self, training: bool) -> None:
+        """Set the weights of decaying rewards for this generation; in evaluation they are 0."""
+        if not self.reward_decay:
+            return
+        weights = self.reward_weights.clone()
+        for name, generations in self.reward_decay.items():
+            at = self.reward_func_names.index(name)
+            share = decay(self.generation, generations) if training else 0.0
+            weights[at] = self.first_reward_weights[at] * share
+            if training:
+                self._metrics["train"][f"rewards/{name}/weight"].append(weights[at].item())
+        self.reward_weights = weights
+
+    def _weighted_rewards(self) -> Tensor:
+        """(world * B,) sums as TRL's advantages are made of, NaN where no reward scored."""
+        matrix = torch.stack(list(self._rewards.values()), dim=1)
+        total = (matrix * self.reward_weights.to(matrix.device)).nansum(dim=1)
+        return torch.where(matrix.isnan().all(dim=1), torch.nan, total)
 
     def _shape(self, inputs: Any, output: dict[str, Any]) -> dict[str, Any]:
         batch = self._shaper_batch(output)
         observed = None if self.curriculum is None else self._observe(self.curriculum, inputs)
+        keep = self._keep(batch, observed)
         signals = None
         if self._recorder is not None and self._shapers_ask:
             signals = self._batch_signals or self._signals(self._recorder, output)
+        known = signals or self._batch_signals
+        sampled_by = functools.partial(self._sampled_log_probs, output, known)
+        if self.replay is not None:
+            self._log_metrics(
+                self.replay.observe(batch, output, self._weighted_rewards(), keep, sampled_by)
+            )
         for part in self.shapers:
             batch.advantages = part(batch, signals)
         output["advantages"] = batch.advantages
-        for name, value in batch.metrics.items():
-            self._metrics["train"][name].append(value)
+        self._log_metrics(batch.metrics)
         if self.on_rollout:
             rollout = self._rollout(batch, signals, inputs, output, observed)
             for listener in self.on_rollout:
                 listener(rollout)
-        if observed is not None and not all(observed.active):
-            rows = torch.tensor(observed.active).repeat_interleave(self.num_generations)
-            keep_rows(output, self._comm.local(rows), self._comm)
+        if keep is not None and not keep.all():
+            keep_rows(output, self._comm.local(keep), self._comm)
+        if self.replay is not None:
+            self.replay.join(output, sampled_by)
         return output
+
+    def _keep(self, batch: ShaperBatch, observed: Observed | None) -> Tensor | None:
+        """(world * B,) bool, what filters and curriculum keep; None where nobody has a say."""
+        masks = []
+        if observed is not None and not all(observed.active):
+            active = torch.tensor(observed.active, device=batch.mask.device)
+            masks.append(active.repeat_interleave(self.num_generations))
+        if self.filters:
+            keep, metrics = keep_mask(self.filters, self.filter_batch(batch))
+            self._log_metrics(metrics)
+            batch.columns["kept"] = self._comm.local(keep).float()
+            masks.append(keep)
+        return torch.stack(masks).all(dim=0) if masks else None
 
     def _observe(self, curriculum: Curriculum, inputs: list[dict[str, Any]]) -> Observed:
         """Tell the curriculum what this rollout's rewards say of its questions."""
@@ -257,9 +350,58 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             self._rewards[right_by(curriculum, self)],
             self.num_generations,
         )
-        for name, value in observed.metrics.items():
-            self._metrics["train"][name].append(value)
+        self._log_metrics(observed.metrics)
         return observed
+
+    def filter_batch(self, batch: ShaperBatch) -> FilterBatch:
+        """What filters see of the batch at hand."""
+        inputs, completions, completion_ids = self._scored
+        return filter_batch(
+            batch,
+            inputs,
+            completions,
+            completion_ids,
+            self._weighted_rewards(),
+            self.max_completion_length,
+        )
+
+    def _sampled_log_probs(
+        self, output: dict[str, Any], signals: Signals | None, rows: Tensor
+    ) -> Tensor:
+        """(n, T) of the policy that sampled these rows, from a forward that was made already."""
+        if "old_per_token_logps" in output:
+            return output["old_per_token_logps"][rows]
+        if signals is not None:
+            return signals.log_prob[rows]
+        return self.score_tokens({name: output[name][rows] for name in _TEXT})
+
+    def score_tokens(self, batch: dict[str, Tensor]) -> Tensor:
+        """(n, T) log-probs of a batch's completions under the policy at the sampling temperature.
+
+        Without gradient, in eval mode, the random state left as found. All ranks must call it, with
+        as many rows.
+
+        Args:
+            batch: prompt_ids, prompt_mask, completion_ids and completion_mask as in TRL's rollout.
+        """
+        log_probs: Tensor = self._forward(batch)[0]
+        return log_probs
+
+    def _forward(self, batch: dict[str, Any]) -> Any:
+        """TRL's scoring forward of the policy, without gradient and in eval mode."""
+        args = self.args
+        size = args.per_device_train_batch_size
+        if not self.model.training:
+            size = args.per_device_eval_batch_size
+        with torch.no_grad(), evaluating(self.model):
+            return super()._get_per_token_logps_and_entropies(
+                self.model,
+                torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+                torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
+                batch["completion_ids"].size(1),
+                batch_size=size,
+                **{key: batch[key] for key in IMAGE_KEYS if key in batch},
+            )
 
     def _shaper_batch(self, output: dict[str, Any]) -> ShaperBatch:
         advantages, mask = output["advantages"], output["completion_mask"].bool()
@@ -281,20 +423,10 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
 
     def _signals(self, recorder: SignalRecorder, batch: dict[str, Any]) -> Signals:
         """The signals of this batch: those that rode along, else one forward without gradient."""
-        length = batch["completion_ids"].size(1)
-        sizes = self.args.per_device_train_batch_size, self.args.per_device_eval_batch_size
-        size = sizes[0] if self.model.training else sizes[1]
         if not recorder.recorded:
-            with torch.no_grad(), evaluating(self.model), recorder.recording(alone=True):
-                super()._get_per_token_logps_and_entropies(
-                    self.model,
-                    torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
-                    torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
-                    length,
-                    batch_size=size,
-                    **{key: batch[key] for key in IMAGE_KEYS if key in batch},
-                )
-        return recorder.take(length)
+            with recorder.recording(alone=True):
+                self._forward(batch)
+        return recorder.take(batch["completion_ids"].size(1))
 
     def _rollout(
         self,

@@ -18,6 +18,7 @@ from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
 from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_columns
 from rlconf.settings.check_curriculum import curriculum_settings
+from rlconf.settings.check_replay import replay_settings
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
 from rlconf.settings.trl_fields import config_class, method_of
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from data.solutions import Solution
     from data.tasks import Row, Task
     from trainers.curriculum import Curriculum
+    from trainers.filters import RolloutFilter
+    from trainers.replay import ReplaySettings
     from trainers.shapers import Shaper
 
 __all__ = [
@@ -72,6 +75,9 @@ class Parts:
         train: TRL's training set.
         dev: TRL's evaluation set, or None when TRL does not evaluate.
         shapers: in the order in which they are applied.
+        filters: a completion must pass all.
+        replay: settings of the self-imitation replay, or None.
+        reward_decay: generations over which a reward's weight falls to 0, by name.
         peft_config: of the adapter, or None.
         curriculum: not bound to the rows yet, or None.
         notes: what the user should know of the rows, a sentence each.
@@ -86,6 +92,9 @@ class Parts:
     train: Dataset
     dev: Dataset | None = None
     shapers: list[Shaper] = field(default_factory=list)
+    filters: list[RolloutFilter] = field(default_factory=list)
+    replay: ReplaySettings | None = None
+    reward_decay: dict[str, float] = field(default_factory=dict)
     peft_config: LoraConfig | None = None
     curriculum: Curriculum | None = None
     notes: list[str] = field(default_factory=list)
@@ -112,6 +121,9 @@ class Parts:
             "eval_dataset": self.dev,
             "peft_config": self.peft_config,
             "shapers": self.shapers,
+            "filters": self.filters,
+            "replay": self.replay,
+            "reward_decay": self.reward_decay,
             "curriculum": self.curriculum,
             "rollout_data": self.recorded_columns,
             "accuracy_reward": accuracy if accuracy in names else None,
@@ -149,6 +161,13 @@ def build(config: Config, output_dir: str | Path) -> Parts:
         train=dataset(rows),
         dev=None if dev is None else dataset(dev),
         shapers=_build_shapers(config),
+        filters=_build_filters(config),
+        replay=None if config.replay is None else replay_settings(config.replay),
+        reward_decay={
+            name: float(options["decay"])
+            for name, options in config.reward.items()
+            if options.get("decay") is not None
+        },
         peft_config=None if config.peft is None else build_peft(config.peft),
         curriculum=build_curriculum(config),
         notes=[*task.notes, *dropped],
@@ -246,6 +265,14 @@ def _build_shapers(config: Config) -> list[Shaper]:
     from trainers.shapers import make_shaper
 
     return [make_shaper(name, **options) for name, options in config.shaper.items()]
+
+
+def _build_filters(config: Config) -> list[RolloutFilter]:
+    if not config.filter:
+        return []
+    from trainers.filters import make_filter
+
+    return [make_filter(name, **options) for name, options in config.filter.items()]
 
 
 def build_curriculum(config: Config) -> Curriculum | None:

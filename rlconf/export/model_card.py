@@ -24,6 +24,8 @@ METHODS = {
     "ucas": "UCAS, uncertainty-aware advantage shaping (arXiv:2510.10649)",
     "grpo": "GRPO (arXiv:2402.03300)",
     "dpo": "DPO (arXiv:2305.18290) on pairs of sampled solutions",
+    "replay": "SPEAR, self-imitation replay (arXiv:2509.22601)",
+    "clip_cov": "Clip-Cov (arXiv:2505.22617)",
 }
 """Names as people know them; any other part is called what the configuration calls it."""
 
@@ -119,6 +121,8 @@ def _training(facts: Facts) -> str:
             rows[group] = "; ".join(
                 filter(None, [rows.get(group), METHODS.get(name, name) + _options(options)])
             )
+    if config.get("replay"):
+        rows["replay"] = METHODS["replay"] + _options(config["replay"])
     if config.get("peft"):
         rows["adapter"] = "LoRA" + _options(config["peft"])
     task = config["task"]

@@ -68,6 +68,7 @@ def reward_options(
         typed = {text.lstrip("+").partition("=")[0] for text in overrides}
         kept = recorded.reward.get(name, {}).items()
         options |= {key: value for key, value in kept if f"reward.{name}.{key}" not in typed}
+    options.pop("decay", None)
     options["weight"] = 1.0
     raise_all(list(check_rewards(Config(reward={name: options}))))
     del options["weight"]

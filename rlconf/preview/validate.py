@@ -20,6 +20,7 @@ from rlconf.redact import redact
 from rlconf.settings import arithmetic, foreign
 from rlconf.settings.check import check_columns, ranks, shaper_names, signals_asked
 from rlconf.settings.check_curriculum import curriculum_settings
+from rlconf.settings.check_replay import replay_settings
 from rlconf.settings.effects import advice, extra_forwards, without_effect
 from rlconf.settings.overrides import plain, show
 from rlconf.settings.plugins import settings_defaults
@@ -56,14 +57,17 @@ def report(config: Config) -> str:
     batch, problems = arithmetic.plan(args, ranks(config))
     raise_all(problems)
     assert batch is not None
-    rows, told = _task(config, batch)
+    rows, told, longest = _task(config, batch)
     blocks = {
         "task": told,
         "batch": _batch(args, batch, rows),
         **({} if config.curriculum is None else {"curriculum": _curriculum(config, batch)}),
-        "extra forwards per generation batch": extra_forwards(args, batch, _needs_signals(config)),
+        **({} if config.replay is None else {"replay": _replay(config, batch, longest)}),
+        "extra forwards per generation batch": extra_forwards(
+            args, batch, _needs_signals(config), config.replay is not None
+        ),
         "without effect here": without_effect(config.trainer, args, batch, config),
-        "worth a look": advice(args, config),
+        "worth a look": advice(args, config, batch),
         "differences from TRL's defaults": _trainer_differences(config.trainer),
         "differences from rlconf's defaults": differences(config),
     }
@@ -118,24 +122,31 @@ def _pairs(config: Config) -> str:
     return f"{len(rows)} pairs of {manifest['questions_with_pairs']} questions in {path}"
 
 
-def _task(config: Config, batch: arithmetic.Batch) -> tuple[int | None, list[str]]:
-    """Rows of the training split, if they are at hand, and what to say about them."""
+def _task(
+    config: Config, batch: arithmetic.Batch
+) -> tuple[int | None, list[str], tuple[int | None, int | None]]:
+    """Rows of the training split, if they are at hand, and what to say about them.
+
+    Also the most tokens of a prompt and of a completion, None where they are not known yet.
+    """
+    limit = effective(config.trainer).max_completion_length
+    own_limit = config.trainer.get("max_completion_length") is not None
     name = config.task["name"]
     if _is_remote(config):
         path = config.task["path"]
-        return None, [f"{name}: {path}; rows and columns are checked when training starts"]
+        told = f"{name}: {path}; rows and columns are checked when training starts"
+        return None, [told], (config.model.max_prompt_tokens, limit if own_limit else None)
     task = build_task(config)
     weights = reward_weights(config, task)
     raise_all(check_columns(weights, list(task.train[0]), task.name))
-    rows, prompts, dropped = _prompts(config, task)
+    rows, prompts, dropped, longest = _prompts(config, task)
     check_enough(rows, batch.prompts, dropped)
     sizes = f"{len(task.train)} train, {len(task.dev)} dev, {len(task.test)} test"
     told = ", ".join(f"{reward} x {weight:g}" for reward, weight in weights.items())
-    limit = effective(config.trainer).max_completion_length
-    if config.trainer.get("max_completion_length") is None:
+    if not own_limit:
         limit = task.max_completion_tokens
     lines = [f"{name}: {sizes}", f"rewards: {told}", f"completions: up to {limit} tokens"]
-    return len(rows), [*lines, prompts, *dropped, *task.notes]
+    return len(rows), [*lines, prompts, *dropped, *task.notes], (longest, limit)
 
 
 def _is_remote(config: Config) -> bool:
@@ -143,8 +154,11 @@ def _is_remote(config: Config) -> bool:
     return config.task["name"] in _FILE_TASKS and is_hub_id(str(config.task.get("path")))
 
 
-def _prompts(config: Config, task: Task) -> tuple[list[Row], str, list[str]]:
-    """The training rows within the limits, their lengths if the tokenizer is at hand, and notes."""
+def _prompts(config: Config, task: Task) -> tuple[list[Row], str, list[str], int | None]:
+    """The training rows within the limits, their lengths if the tokenizer is at hand, and notes.
+
+    Last the most tokens that a prompt has, None if nobody knows.
+    """
     model = config.model
     here = model.path is None or Path(model.path).expanduser().is_dir()
     if model.name == "smollm2":
@@ -154,13 +168,42 @@ def _prompts(config: Config, task: Task) -> tuple[list[Row], str, list[str]]:
     if not here:
         whose = model.path or model.name
         told = f"prompts: counted when training starts, by the tokenizer of {whose}"
-        return task.train, told, []
+        return task.train, told, [], config.model.max_prompt_tokens
     tokenizer = build_tokenizer(config, task)
     rows, notes = short_enough(task.train, tokenizer, config)
     counts = sorted(prompt_lengths(task.train, tokenizer, config))
     half = counts[len(counts) // 2]
     told = f"prompts: {counts[0]} to {counts[-1]} tokens, half of them up to {half}"
-    return rows, told, notes
+    most = min(counts[-1], config.model.max_prompt_tokens or counts[-1])
+    return rows, told, notes, most
+
+
+def _replay(
+    config: Config, batch: arithmetic.Batch, longest: tuple[int | None, int | None]
+) -> list[str]:
+    """What is replayed beside a batch, and what the buffer takes."""
+    from trainers.replay.fit import rows_of, stored_bytes
+
+    settings = replay_settings(config.replay or {})
+    rows = rows_of(settings, batch.micro_batch)
+    where = "joined to" if settings.mode == "mixed" else "beside"
+    often = "in bursts" if settings.draw == "burst" else "with every batch"
+    lines = [
+        f"{settings.mode}: up to {_many(rows, 'replayed row')} {where} each micro-batch of "
+        f"{batch.micro_batch}, {often}: {rows / batch.micro_batch:.0%} more to train on",
+        f"from the second generation batch on, once {settings.min_groups} groups make the "
+        f"baseline; a batch has {batch.prompts}",
+    ]
+    prompt, completion = longest
+    size = f"buffer: {settings.size} trajectories over all ranks"
+    if prompt is None or completion is None:
+        return [*lines, f"{size}; 4 bytes a prompt token and 9 a completion token"]
+    most = stored_bytes(settings, prompt, completion) / 2**20
+    lines.append(
+        f"{size}, of up to {prompt} + {completion} tokens: at most {most:.1f} MiB of main memory, "
+        "and as much in each checkpoint"
+    )
+    return lines
 
 
 def _batch(args: Any, batch: arithmetic.Batch, rows: int | None) -> list[str]:
@@ -220,6 +263,8 @@ def differences(config: Config) -> list[str]:
         "reward": (list(root["reward"]), list(config.reward)),
         "shaper": (list(root["shaper"]), list(config.shaper)),
         "curriculum": (None, (config.curriculum or {}).get("mode")),
+        "filter": (list(root["filter"]), list(config.filter)),
+        "replay": (None, (config.replay or {}).get("mode")),
     }
     found = [
         f"{group} = {show(now)} (default: {show(usual)})"
@@ -232,7 +277,16 @@ def differences(config: Config) -> list[str]:
     return found + _compare(_flat(usual), _flat(now)) + _compare(_flat(usual_parts), _flat(parts))
 
 
-_COMPARED_APART = ("trainer", "plugins", "task", "reward", "shaper", "curriculum")
+_COMPARED_APART = (
+    "trainer",
+    "plugins",
+    "task",
+    "reward",
+    "shaper",
+    "filter",
+    "replay",
+    "curriculum",
+)
 
 
 def _part_defaults(config: Config) -> dict[str, Any]:
@@ -245,6 +299,7 @@ def _part_defaults(config: Config) -> dict[str, Any]:
     found["reward"] = {
         one: {
             "weight": 1.0,
+            "decay": None,
             **(foreign.OPTIONS[one] if one in foreign.OPTIONS else rewards.spec(one).options),
         }
         for one in config.reward
@@ -255,12 +310,22 @@ def _part_defaults(config: Config) -> dict[str, Any]:
 
         usual = settings_defaults(CurriculumSettings)
         found["curriculum"] = {**usual, "path": None, "stages": []}
-    found["shaper"] = {}
+    found["replay"] = found["shaper"] = found["filter"] = {}
+    if config.replay is not None:
+        from trainers.replay import ReplaySettings
+
+        found["replay"] = settings_defaults(ReplaySettings)
     if config.shaper:
         from trainers import shapers
 
         found["shaper"] = {
             one: settings_defaults(shapers.get(one).settings) for one in config.shaper
+        }
+    if config.filter:
+        from trainers import filters
+
+        found["filter"] = {
+            one: settings_defaults(filters.get(one).settings) for one in config.filter
         }
     return found
 

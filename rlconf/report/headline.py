@@ -145,14 +145,17 @@ def model(run: Run) -> str:
     return str(get("model.name") or "–")
 
 
+# Sections that are null without a part, and what such a part is called.
+_SECTIONS = {"replay": "replay", "peft": "adapter"}
+
+
 def _model(run: Run) -> Card | None:
     if not run.config:
         return None
     get = run.settings.get
     method = str(get("trainer.method") or "grpo").upper()
     parts = [method, *(run.config.get("shaper") or {})]
-    if run.config.get("peft"):
-        parts.append("adapter")
+    parts += [word for key, word in _SECTIONS.items() if run.config.get(key)]
     return Card("Model", model(run), f"{' + '.join(parts)} on {get('task.name') or '–'}")
 
 

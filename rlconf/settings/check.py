@@ -20,6 +20,7 @@ from rlconf.settings import arithmetic, foreign
 from rlconf.settings.check_curriculum import check_curriculum, check_stages
 from rlconf.settings.check_judging import check_judging
 from rlconf.settings.check_model import check_model, check_peft
+from rlconf.settings.check_replay import check_filters, check_replay
 from rlconf.settings.check_solutions import check_method, check_pairs, check_sampling
 from rlconf.settings.fields import read_fields, read_settings
 from rlconf.settings.problems import Problem
@@ -42,6 +43,10 @@ __all__ = [
 ]
 
 
+# What every reward's section may hold beside the reward's own options.
+_OURS: dict[str, Any] = {"weight": float, "decay": float | None}
+
+
 def check(config: Config) -> list[Problem]:
     """Everything that is wrong with a configuration; [] when it can run.
 
@@ -59,7 +64,9 @@ def check(config: Config) -> list[Problem]:
     problems += found
     wrong = {key for problem in problems for key in problem.keys}
     problems += [p for p in _check_trainer(config, good) if not wrong.intersection(p.keys)]
+    problems += check_filters(config)
     if not any(key.startswith("trainer.") for key in wrong):
+        problems += check_replay(config, ranks(config))
         problems += check_curriculum(config)
         problems += check_stages(config, problems, check)
     return problems
@@ -114,7 +121,7 @@ def options_under_guard(config: Config, name: str) -> dict[str, Any]:
 
     The guard's limits are for rewards in worker processes and leave the others alone.
     """
-    options = {key: v for key, v in config.reward.get(name, {}).items() if key != "weight"}
+    options = {key: v for key, v in config.reward.get(name, {}).items() if key not in _OURS}
     if not is_isolated(config, name):
         return options
     guard = {key: getattr(config.guard, f"reward_{key}") for key in LIMITS}
@@ -164,9 +171,13 @@ def check_rewards(config: Config) -> Iterator[Problem]:
     yield from guard
     for name, options in config.reward.items():
         path = f"reward.{name}"
-        rest = {key: value for key, value in options.items() if key != "weight"}
-        given = {key: value for key, value in options.items() if key == "weight"}
-        yield from read_fields({"weight": float}, given, path)[1]
+        rest = {key: value for key, value in options.items() if key not in _OURS}
+        given = {key: value for key, value in options.items() if key in _OURS}
+        good, found = read_fields(_OURS, given, path)
+        yield from found
+        if good.get("decay") is not None and not good["decay"] > 0:
+            text = f"{path}.decay={good['decay']:g}: expected generations above 0, or null"
+            yield Problem(text, (f"{path}.decay",))
         if name in foreign.OPTIONS:
             yield from foreign.read_options(name, rest)[1]
             continue

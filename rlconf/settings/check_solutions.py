@@ -21,6 +21,12 @@ def check_method(config: Config) -> Iterator[Problem]:
         text = f"shaper=[{','.join(config.shaper)}] and trainer={method}: "
         text += "supervised training" if method == "sft" else "DPO"
         yield Problem(f"{text} has no advantages to shape; set shaper=[]", ("shaper",))
+    if method != "grpo" and config.filter:
+        text = f"filter=[{','.join(config.filter)}] and trainer={method}: nothing is sampled in "
+        yield Problem(f"{text}training that could be filtered; set filter=[]", ("filter",))
+    if method != "grpo" and config.replay is not None:
+        text = f"replay is set and trainer={method}: nothing is sampled in training that could be "
+        yield Problem(f"{text}replayed; set replay=none", ("replay",))
     if method == "sft":
         yield from _check_demonstrations(config)
     elif config.demonstrations != DemonstrationsSection():

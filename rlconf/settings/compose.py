@@ -168,8 +168,9 @@ def _from_tree(chosen: Overrides) -> DictConfig:
         if group not in config:
             config[group] = {}
     config.trainer = trl_fields.fitting(config.trainer)
-    if chosen.groups.get("curriculum") == "none":  # whatever an experiment says of it
-        config.curriculum = None
+    for group in tree.NULLABLE:
+        if chosen.groups.get(group) == "none":  # whatever an experiment says of it
+            config[group] = None
     debug = chosen.groups.get("debug")
     if debug not in (None, "null") and OmegaConf.select(config, "curriculum.stages"):
         names = OmegaConf.select(OmegaConf.load(tree.CONF / "debug" / f"{debug}.yaml"), "trainer")
@@ -202,8 +203,8 @@ def _lay_over(config: DictConfig, values: Sequence[tuple[str, Any]]) -> list[Pro
         if key.startswith("peft.") and config.get("peft") is None:
             problems.append(Problem(f"{key} is set but there is no adapter: add peft=lora", (key,)))
             continue
-        if key.startswith("curriculum.") and config.get("curriculum") is None:
-            text = f"{key} is set but there is no curriculum: add curriculum=star"
+        if section in tree.NULLABLE and rest and config.get(section) is None:
+            text = f"{key} is set but there is no {section}: add {section}={tree.NULLABLE[section]}"
             problems.append(Problem(text, (key,)))
             continue
         if (

@@ -9,18 +9,26 @@ from typing import Any
 from rewards.isolation import LIMITS
 from rlconf.settings.arithmetic import Batch
 from rlconf.settings.check import is_isolated
+from rlconf.settings.check_replay import (
+    filters_without_effect,
+    replay_advice,
+    replay_without_effect,
+)
 from rlconf.settings.schema import Config, LoggingSection
 
 __all__ = ["advice", "extra_forwards", "without_effect"]
 
 
-def extra_forwards(args: SimpleNamespace, batch: Batch, needs_signals: bool) -> list[str]:
+def extra_forwards(
+    args: SimpleNamespace, batch: Batch, needs_signals: bool, replay: bool = False
+) -> list[str]:
     """Forwards without gradient that each generation batch costs beside generation and training.
 
     Args:
         args: trainer settings, defaults filled in.
         batch: the generation batch.
         needs_signals: whether a chosen shaper or reward needs signals of the sampling policy.
+        replay: whether completions are stored with their log-probs.
 
     Returns:
         One sentence for each; empty if there is none.
@@ -41,6 +49,8 @@ def extra_forwards(args: SimpleNamespace, batch: Batch, needs_signals: bool) -> 
         found.append("0 forwards for the policy's signals: they ride on the old log-probs'")
     elif needs_signals:
         found.append("1 forward for the policy's signals, which shapers and rewards share")
+    elif replay and not scores_old:
+        found.append("1 forward of the completions that replay stores, for their log-probs")
     return found
 
 
@@ -60,7 +70,12 @@ def without_effect(
     def idle(names: tuple[str, ...], why: str) -> None:
         found.extend(f"trainer.{name}={given[name]}: {why}" for name in names if given.get(name))
 
-    if batch.on_policy and not args.use_vllm:
+    if batch.on_policy and not args.use_vllm and config.replay is not None:
+        idle(
+            ("delta",),
+            f"each generation batch serves {_steps(batch)}, and replayed rows have no delta",
+        )
+    elif batch.on_policy and not args.use_vllm:
         idle(
             ("epsilon", "epsilon_high", "delta"),
             f"each generation batch serves {_steps(batch)}, so every ratio is 1, never clipped",
@@ -102,14 +117,15 @@ def without_effect(
             for key, value in vars(config.guard).items()
             if key.removeprefix("reward_") in LIMITS and value is not None
         ]
+    found += replay_without_effect(config, batch) + filters_without_effect(config, args)
     return found
 
 
-def advice(args: SimpleNamespace, config: Config) -> list[str]:
+def advice(args: SimpleNamespace, config: Config, batch: Batch) -> list[str]:
     """Combinations that run and are seldom meant, one sentence each."""
     from trainers.compatibility import remarks
 
-    found = remarks(config.reward, list(config.shaper))
+    found = remarks(config.reward, list(config.shaper)) + replay_advice(config, args, batch)
     if args.loss_type == "cispo" and args.epsilon_high is None:
         found.append(
             "trainer.loss_type=cispo without epsilon_high clamps every weight at epsilon="

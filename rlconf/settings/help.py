@@ -13,7 +13,7 @@ from rlconf.settings.fields import describe_type, inner_section
 __all__ = ["attribute_lines", "choices_and_keys"]
 
 _LATER = {"trainer": "any field of TRL's GRPOConfig", "task": "options of the task"}
-_ROWS = ("reward", "shaper")
+_ROWS = tree.LIST_GROUPS
 
 
 def choices_and_keys() -> str:
@@ -32,6 +32,7 @@ def choices_and_keys() -> str:
     lines += [f"  trainer.FIELD  {_LATER['trainer']}", f"  task.OPTION  {_LATER['task']}"]
     lines += [f"  {group}.NAME.OPTION  options of a chosen {group}" for group in _ROWS]
     lines += ["  curriculum.OPTION  see rlconf/conf/curriculum/ and docs/star.md"]
+    lines += ["  replay.OPTION  see rlconf/conf/replay/ and docs/spear.md"]
     lines += _section_lines(schema.Config, "")
     return "\n".join(lines)
 
@@ -58,7 +59,7 @@ def _section_lines(cls: type, prefix: str) -> list[str]:
         inner = inner_section(hints[field.name])
         if inner is not None:
             lines += _section_lines(inner, f"{prefix}{field.name}.")
-        elif field.name not in ("trainer", "task", "curriculum", *_ROWS):
+        elif field.name not in ("trainer", "task", *_ROWS, *tree.NULLABLE):
             kind = describe_type(hints[field.name])
             lines.append(f"  {prefix}{field.name}  ({kind}) {about.get(field.name, '')}")
     return lines

@@ -1,4 +1,4 @@
-"""Plug-ins: Python files of the user that register rewards, shapers or tasks.
+"""Plug-ins: Python files of the user that register rewards, shapers, filters or tasks.
 
 They are named on the command line (`plugins=[my_rewards.py]`) or in `$RLCONF_PLUGINS`, never in a
 configuration file: a stranger's config cannot import code. They are imported before composing, and
@@ -42,6 +42,7 @@ _REGISTRIES = {
     "reward": ("rewards.function", "REWARDS"),
     "task": ("data.tasks.base", "_TASKS"),
     "shaper": ("trainers.shapers.base", "_SHAPERS"),
+    "filter": ("trainers.filters.base", "_FILTERS"),
 }
 """Group -> where its registry is."""
 
@@ -81,10 +82,10 @@ def import_all(paths: Sequence[str | Path], environ: Mapping[str, str] | None = 
 
 
 def offer_registered() -> None:
-    """Give every registered reward, task and shaper that has no shipped file a node in the tree.
+    """Give everything registered that has no shipped file a node in the tree.
 
-    Shapers and tasks are looked at only if something imported their rooms: the shipped ones all
-    have files, and torch is too slow to load for `--help`.
+    Shapers, filters and tasks are looked at only if something imported their rooms: the shipped
+    ones all have files, and torch is too slow to load for `--help`.
     """
     import rewards
 
@@ -99,11 +100,12 @@ def offer_registered() -> None:
             spec = tasks.get(name)
             node = {"name": name, **settings_defaults(spec.settings)}
             tree.add_choice("task", name, node, _summary(spec.build.__doc__))
-    if (shapers := sys.modules.get("trainers.shapers")) is not None:
-        for name in shapers.names():
-            spec = shapers.get(name)
-            about = _summary(spec.function.__doc__)
-            tree.add_choice("shaper", name, {name: settings_defaults(spec.settings)}, about)
+    for group in ("shaper", "filter"):
+        if (kinds := sys.modules.get(f"trainers.{group}s")) is not None:
+            for name in kinds.names():
+                spec = kinds.get(name)
+                about = _summary(spec.function.__doc__)
+                tree.add_choice(group, name, {name: settings_defaults(spec.settings)}, about)
 
 
 def _import(path: Path) -> None:

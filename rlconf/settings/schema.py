@@ -1,10 +1,11 @@
 """What a configuration is: typed sections, one attribute per setting.
 
 `rlconf.settings.compose.compose` reads Hydra's tree and the command line and returns a `Config`;
-everything downstream (build, run, evaluate) reads it by attribute. Five sections hold plain
+everything downstream (build, run, evaluate) reads it by attribute. Seven sections hold plain
 dictionaries, because their keys belong to somebody else: `trainer` (TRL's `GRPOConfig` fields),
-`task`, `reward` and `shaper` (options of whatever is registered under that name), `curriculum`
-(settings of `trainers.curriculum`). They are checked all the same.
+`task`, `reward`, `shaper` and `filter` (options of whatever is registered under that name),
+`replay` (settings of `trainers.replay`) and `curriculum` (of `trainers.curriculum`). They are
+checked all the same.
 
 This module imports the standard library only.
 """
@@ -465,8 +466,11 @@ class Config:
         plugins: Python files that were imported; set from the command line or the environment only.
         trainer: `method` and any field of TRL's config class, only those that were set.
         task: `name` and that task's options.
-        reward: options by reward name, each with its `weight`; empty: the task's own rewards.
+        reward: options by reward name, each with its `weight` and `decay`, the generations over
+            which the weight falls to 0; empty: the task's own rewards.
         shaper: options by shaper name, in the order in which they are applied.
+        filter: options by filter name; a completion must pass all.
+        replay: fields of `trainers.replay.ReplaySettings`. Null: nothing is replayed.
         curriculum: fields of `trainers.curriculum.CurriculumSettings`, and two more: `path`, a file
             of pass rates by `rlconf difficulty`, and `stages`, a list of differences over this
             section and, under `trainer`, over the trainer's, one training after the other. Null:
@@ -482,6 +486,8 @@ class Config:
     task: dict[str, Any] = field(default_factory=dict)
     reward: dict[str, dict[str, Any]] = field(default_factory=dict)
     shaper: dict[str, dict[str, Any]] = field(default_factory=dict)
+    filter: dict[str, dict[str, Any]] = field(default_factory=dict)
+    replay: dict[str, Any] | None = None
     curriculum: dict[str, Any] | None = None
     model: ModelSection = field(default_factory=ModelSection)
     peft: PeftSection | None = None

@@ -14,6 +14,7 @@ from hydra.core.config_store import ConfigStore
 __all__ = [
     "CONF",
     "LIST_GROUPS",
+    "NULLABLE",
     "OPTIONAL_GROUPS",
     "REPLACEABLE",
     "SEVERAL",
@@ -27,11 +28,14 @@ __all__ = [
 
 CONF = Path(__file__).parents[1] / "conf"
 
-LIST_GROUPS = ("reward", "shaper")
+LIST_GROUPS = ("reward", "shaper", "filter")
 """Groups whose choices each fill a part of their own, `reward=[exact,length]`."""
 
 SEVERAL = (*LIST_GROUPS, "tracking")
 """Groups of which several choices are taken at once; those of `tracking` fill one section."""
+
+NULLABLE = {"replay": "spear", "curriculum": "star"}
+"""Groups whose choice `none` leaves their section null, and a choice that fills it."""
 
 OPTIONAL_GROUPS = ("experiment", "debug")
 """Groups of which nothing is chosen unless somebody chooses."""

@@ -118,6 +118,19 @@ def test_a_page_names_every_option_of_its_task(page: str, task: str) -> None:
     assert [name for name in options if not re.search(rf"[`.]{name}\b", page)] == []
 
 
+def test_the_page_on_spear_names_every_option_and_filter() -> None:
+    import dataclasses
+
+    from trainers import filters
+    from trainers.replay import ReplaySettings
+
+    page = (ROOT / "docs/spear.md").read_text()
+    options = [field.name for field in dataclasses.fields(ReplaySettings)]
+    shipped = [name for name in filters.names() if "drbot" in filters.get(name).function.__module__]
+    assert len(shipped) == 5
+    assert [name for name in (*options, *shipped) if f"`{name}`" not in page] == []
+
+
 def test_the_malformed_rows_of_the_page_on_data_are_what_is_said(tmp_path: Path) -> None:
     import json
 

@@ -12,11 +12,14 @@ NAMES = [
     "CRewDPOTrainer",
     "CheckpointError",
     "ConfigError",
+    "FilterBatch",
     "Isolation",
     "NonFiniteError",
     "OnlineTrainer",
+    "ReplaySettings",
     "RewardError",
     "RlconfError",
+    "SPEARTrainer",
     "STaRTrainer",
     "ShaperBatch",
     "Signals",
@@ -25,6 +28,7 @@ NAMES = [
     "TopologyError",
     "UCASTrainer",
     "reward",
+    "rollout_filter",
     "shaper",
     "task",
 ]
@@ -84,6 +88,10 @@ def test_errors_share_a_base_and_are_also_what_the_standard_library_would_raise(
             "trainers.maths.ucas.ucas_advantages",
             "advantages certainty chosen_logits mask num_generations settings comm",
         ),
+        ("trainers.maths.spear.sil_loss", "log_probs old_log_probs advantages mask"),
+        ("trainers.maths.spear.covariance_clip", "log_probs advantages mask"),
+        ("trainers.maths.schedules.warm_up", "step total"),
+        ("trainers.maths.schedules.decay", "step total"),
     ],
 )
 def test_fixed_functions_start_with_these_parameters(path: str, parameters: str) -> None:
@@ -93,7 +101,7 @@ def test_fixed_functions_start_with_these_parameters(path: str, parameters: str)
     assert list(inspect.signature(function).parameters)[: len(expected)] == expected
 
 
-@pytest.mark.parametrize("name", ["OnlineTrainer", "STaRTrainer", "UCASTrainer"])
+@pytest.mark.parametrize("name", ["OnlineTrainer", "SPEARTrainer", "STaRTrainer", "UCASTrainer"])
 def test_trainers_take_grpo_trainers_constructor(name: str) -> None:
     """Each positional parameter of `trl.GRPOTrainer` is taken, under its name or by **kwargs."""
     from trl import GRPOTrainer

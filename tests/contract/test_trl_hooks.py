@@ -139,6 +139,28 @@ def rollout(trainer: GRPOTrainer, rows: int = 16) -> dict[str, torch.Tensor]:
     )
 
 
+def test_what_replay_reads_of_a_trainer(trainer) -> None:
+    part = trainer(epsilon_high=0.3, loss_type="dr_grpo", max_steps=1)
+    assert (part.epsilon_low, part.epsilon_high, part.loss_type) == (0.2, 0.3, "dr_grpo")
+    assert part.max_completion_length == 5
+    assert list(inspect.signature(GRPOTrainer.training_step).parameters)[1:] == [
+        "model",
+        "inputs",
+        "num_items_in_batch",
+    ]
+    steps = []
+    original = part._compute_loss
+
+    def look(model, inputs):
+        steps.append((part._step, part.current_gradient_accumulation_steps))
+        return original(model, inputs)
+
+    part._compute_loss = look
+    part.train()
+    assert steps == [(0, 1)]
+    assert part._step == 1
+
+
 def test_what_generate_returns_and_rewards_are_called_with(trainer, prompts) -> None:
     """The first three and the images are read; the keywords are those that we call a gate with."""
     from trainers.reward_signals import call_keywords

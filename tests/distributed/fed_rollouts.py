@@ -1,4 +1,4 @@
-"""Train UCAS, and a curriculum, on given rollouts; `test_two_ranks.py` runs it.
+"""Train UCAS, replay and a curriculum on given rollouts; `test_two_ranks.py` runs it.
 
     python fed_rollouts.py OUTPUT
     torchrun --nproc_per_node 2 fed_rollouts.py OUTPUT
@@ -24,10 +24,13 @@ from trl import GRPOConfig
 import rewards
 from trainers import OnlineTrainer
 from trainers.curriculum import Curriculum, CurriculumSettings
+from trainers.filters import RolloutFilter
 from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04
+from trainers.replay import ReplaySettings
 from trainers.shapers import Shaper, make_shaper
 
 ROWS, GROUP, STEPS = 24, 8, 3
+LOGGED = ("ucas/", "crew/", "spear/", "curriculum/", "reward", "loss", "grad_norm")
 
 
 def completion(generation: int, row: int) -> list[int]:
@@ -44,13 +47,22 @@ def score(completions: list[str], **_: Any) -> list[float | None]:
     ]
 
 
+def alternating(generation: int, row: int) -> list[int]:
+    """Two digits and the end: both even in every other row, both odd in the rest."""
+    number = 2 * ((generation + row) % 4)
+    return [3 + 8, 3 + number, 2] if row % 2 else [3 + 7, 3 + number + 1, 2]
+
+
 def main(output: str) -> None:
-    """Run both presets, a reward that reads signals, a curriculum; save what each left."""
+    """Run both presets, a reward that reads signals, replay, a curriculum; save what each left."""
     signed = rewards.get("crew", mode="signed", how="final", gate="score")
     results = {
         "paper": train([make_shaper("ucas", **asdict(PAPER_V1))]),
         "release": train([make_shaper("ucas", **asdict(RELEASE_2026_04))]),
         "crew": train([make_shaper("ucas", **asdict(PAPER_V1))], signed),
+        "term": replay("term", left_out=range(8, 16)),
+        "mixed": replay("mixed", left_out=range(8, 16)),
+        "lopsided": replay("term", left_out=range(12)),  # of two ranks the first stores nothing
     }
     online = CurriculumSettings(
         mode="online", metric="score", upper=0.1, persist=0.3, check_every=1
@@ -65,8 +77,20 @@ def main(output: str) -> None:
         torch.save(results, output)
 
 
+def replay(mode: str, left_out: range) -> dict[str, Any]:
+    """Replay of all good rows, so that it does not matter which rank holds them."""
+
+    def leave_out(batch: Any, settings: Any) -> torch.Tensor:
+        return batch.comm.local(torch.tensor([row not in left_out for row in range(ROWS)]))
+
+    every = ROWS // PartialState(cpu=True).num_processes
+    settings = ReplaySettings(mode=mode, rows=every, warm_up=0, min_groups=1, cov_clip=False)
+    filters = [RolloutFilter("rows", leave_out, None)]
+    return train([], given=alternating, replay=settings, filters=filters)
+
+
 def train(
-    shapers: list[Shaper], *more: Any, curriculum: Curriculum | None = None
+    shapers: list[Shaper], *more: Any, given: Any = completion, **parts: Any
 ) -> dict[str, Any]:
     """Run STEPS steps; this run's weights, shaped advantages by row, and metrics."""
     vocab = {token: i for i, token in enumerate(["<pad>", "<bos>", "<eos>", *"0123456789"])}
@@ -120,12 +144,12 @@ def train(
         ),
         processing_class=tokenizer,
         shapers=shapers,
-        curriculum=curriculum,
+        **parts,
     )
     first = state.process_index * per_rank
 
     def feed(prompt_ids: list[list[int]], *_: Any, **__: Any) -> tuple[list[list[int]], None]:
-        return [completion(trainer.generation, first + i) for i in range(len(prompt_ids))], None
+        return [given(trainer.generation, first + i) for i in range(len(prompt_ids))], None
 
     trainer._generate_single_turn = feed
     shaped: list[torch.Tensor] = []
@@ -134,18 +158,15 @@ def train(
     def keep(inputs: Any) -> dict[str, Any]:
         result = original(inputs)
         wide = torch.zeros(len(inputs), 6)
-        wide[:, : result["advantages"].size(1)] = result["advantages"]
+        if shapers:
+            wide[:, : result["advantages"].size(1)] = result["advantages"]
         shaped.append(trainer.accelerator.gather(wide))
         return result
 
     trainer._generate_and_score_completions = keep
     trainer.train()
     metrics = [
-        {
-            key: value
-            for key, value in entry.items()
-            if key.startswith(("ucas/", "crew/", "curriculum/", "reward", "loss", "grad_norm"))
-        }
+        {key: value for key, value in entry.items() if key.startswith(LOGGED)}
         for entry in trainer.state.log_history
         if "loss" in entry
     ]

@@ -37,12 +37,33 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
     one, two = run(tmp_path / "one.pt", 1), run(tmp_path / "two.pt", 2)
     for preset in ("paper", "release", "crew"):
         compare(one[preset], two[preset], preset)
+    for mode in ("term", "mixed"):
+        compare_replay(one[mode], two[mode])
+    # A rank with nothing to replay: nobody replays, and nobody waits.
+    drawn = [row["spear/rows_drawn"] for row in two["lopsided"]["metrics"]]
+    held = [row["spear/buffer_rows"] for row in two["lopsided"]["metrics"]]
+    assert (drawn, held) == ([0, 0, 0], [6, 12, 18])
     alone, shared = one["curriculum"], two["curriculum"]
     for name in ("digest", "plan", "history"):
         assert shared[name] == alone[name], name
     actions = {action for *_, action in alone["history"]}
     assert len(actions) > 1, "the filter dropped nothing"
     compare(alone, shared, "curriculum")
+
+
+def compare_replay(one: dict[str, Any], two: dict[str, Any]) -> None:
+    for result in (one, two):
+        drawn = [row["spear/rows_drawn"] for row in result["metrics"]]
+        held = [row["spear/buffer_rows"] for row in result["metrics"]]
+        # Eight of sixteen rows are good each time; drawn are those of earlier generations.
+        assert (drawn, held) == ([0, 8, 16], [8, 16, 24])
+    for name, value in one["weights"].items():
+        torch.testing.assert_close(two["weights"][name], value, atol=1e-5, rtol=1e-4)
+    for alone, shared in zip(one["metrics"], two["metrics"], strict=True):
+        assert alone.keys() == shared.keys()
+        # Norms of the gradient at log-probs are of each rank's own share of the rows.
+        for name in (key for key in alone if key.startswith("spear/") and "gradient" not in key):
+            assert shared[name] == pytest.approx(alone[name], rel=1e-3, abs=1e-5), name
 
 
 def compare(one: dict[str, Any], two: dict[str, Any], preset: str) -> None:

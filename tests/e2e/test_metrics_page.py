@@ -21,6 +21,11 @@ RUNS = {
     "cispo": ["shaper=[]", "trainer.loss_type=cispo", "trainer.beta=0.1"],
     "vespo": ["shaper=[]", "trainer.loss_type=vespo", "peft=lora"],
     "skip": ["guard.nan=skip", "shaper=[]"],
+    "spear": [
+        *("replay=spear", "replay.warm_up=0", "replay.min_groups=1", "shaper=[clip_cov]"),
+        *("filter=[drbot]", "filter.void.how=final", "filter.low_variance.keep=1.0"),
+        *("reward=[exact,tool_calls]", "trainer.num_iterations=2"),
+    ],
     "curriculum": ["curriculum=online", "curriculum.filter=true", "curriculum.by=level"],
     "entropy": ["trainer.loss_type=grpo", "trainer.entropy_coef=0.01"],
 }

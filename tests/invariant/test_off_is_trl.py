@@ -8,7 +8,9 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
+from trainers.filters import make_filter
 from trainers.online import OnlineTrainer
+from trainers.replay import ReplaySettings
 from trainers.shapers import make_shaper
 
 STEPS = 20
@@ -57,7 +59,7 @@ def train(
         {
             key: value
             for key, value in entry.items()
-            if not key.endswith(times) and not key.startswith("ucas/")
+            if not key.endswith(times) and not key.startswith(("ucas/", "spear/", "filter/"))
         }
         for entry in trainer.state.log_history
     ]
@@ -80,6 +82,27 @@ def test_off_and_zero_are_trl(name: str, world: Any) -> None:
         assert different == []
         assert log == expected_log
     assert len(expected_log) > STEPS
+
+
+@pytest.mark.parametrize("name", ["generation above accumulation", "dropout"])
+def test_replay_of_weight_zero_and_filters_that_keep_all_are_trl(name: str, world: Any) -> None:
+    """Rows are stored and nothing is drawn: not a random number more than TRL draws."""
+    parts = {
+        "replay": ReplaySettings(coef=0.0, min_groups=1),
+        "filters": [make_filter("repetitive"), make_filter("low_variance", keep=1.0)],
+    }
+    expected, expected_log = train(GRPOTrainer, SETTINGS[name], world)
+    weights, log = train(OnlineTrainer, SETTINGS[name], world, **parts)
+    assert [key for key in weights if not torch.equal(weights[key], expected[key])] == []
+    assert log == expected_log
+
+
+def test_replay_is_not_trl(world: Any) -> None:
+    """The comparison above can fail: rows that count change the weights."""
+    expected, _ = train(GRPOTrainer, SETTINGS["dapo"], world)
+    settings = ReplaySettings(warm_up=0, min_groups=1)
+    replayed, _ = train(OnlineTrainer, SETTINGS["dapo"], world, replay=settings)
+    assert any(not torch.equal(replayed[key], expected[key]) for key in replayed)
 
 
 def test_ucas_is_not_trl(world: Any) -> None:

@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 
 from trainers.curriculum import Curriculum, CurriculumSettings
 from trainers.online import OnlineTrainer
+from trainers.replay import ReplaySettings
 from trainers.shapers import make_shaper
 from trainers.state import load_state, save_state
 
@@ -64,6 +65,26 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "adaptive entropy, changed reward weights": (
         {"use_adaptive_entropy": True, "entropy_target": 2.0, "reweigh": True, "num_iterations": 2},
         (5,),
+    ),
+    "replay beside the batch, inside a window": (
+        {
+            "replay": {"min_groups": 1, "warm_up": 6, "rows": 1, "cov_lower": 1e-4},
+            "per_device_train_batch_size": 4,
+            "gradient_accumulation_steps": 2,
+            "steps_per_generation": 4,  # two steps a generation
+        },
+        (5,),
+    ),
+    "a burst of replay, joined to the batch": (
+        {
+            "replay": {
+                **{"min_groups": 1, "warm_up": 0, "mode": "mixed", "draw": "burst"},
+                **{"fill": 0.1, "size": 20, "rows": 1, "cov_lower": 1e-4},
+            },
+            "per_device_train_batch_size": 8,
+            "gradient_accumulation_steps": 2,
+        },
+        (4,),
     ),
     "UCAS and a curriculum, a step inside a round and inside a window": (
         {"ucas": True, "curriculum": True, "num_iterations": 2, "num_train_epochs": 9},
@@ -121,6 +142,7 @@ def run(make_model, tokenizer, grpo_config, prompts, digit_reward):
             peft_config = LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM")
         if settings.pop("reweigh", False):
             callbacks.append(Reweigh())
+        replay = settings.pop("replay", None)
         shapers = [make_shaper("ucas")] if settings.pop("ucas", False) else []
         curriculum = None
         if settings.pop("curriculum", False):
@@ -141,6 +163,7 @@ def run(make_model, tokenizer, grpo_config, prompts, digit_reward):
             peft_config=peft_config,
             callbacks=callbacks,
             shapers=shapers,
+            replay=None if replay is None else ReplaySettings(**replay),
             curriculum=curriculum,
             on_rollout=[lambda rollout: rollouts.update({rollout.generation: rollout.columns})],
         )
@@ -167,6 +190,10 @@ def test_resume_is_exact(name: str, run, tmp_path: Path) -> None:
     settings, steps = CASES[name]
     whole = run(tmp_path / "whole", **settings)
     assert max(whole["log"]) >= STEPS - 2
+    if "replay" in settings:
+        entries = [entry for rows in whole["log"].values() for entry in rows]
+        drawn = [entry["spear/rows_drawn"] for entry in entries if "spear/rows_drawn" in entry]
+        assert all(drawn[-2:]), drawn
     if "curriculum" in settings:  # it does drop groups, and move questions
         for name in ("action", "band"):
             found = {one for r in whole["rollouts"].values() for one in r[f"curriculum/{name}"]}

@@ -1,6 +1,7 @@
 """Advantage shapers by name."""
 
-from trainers.shapers import ucas as _ucas  # noqa: F401  (registers the shipped shaper)
+from trainers.shapers import clip_cov as _clip_cov  # noqa: F401  (registers a shipped shaper)
+from trainers.shapers import ucas as _ucas  # noqa: F401  (likewise)
 from trainers.shapers.base import (
     SIGNALS,
     Shaper,

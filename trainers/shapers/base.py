@@ -21,9 +21,10 @@ from torch import Tensor
 from rewards.errors import ConfigError
 from rewards.registry import Registry, place_of
 from trainers.maths.comm import Comm
+from trainers.settings import NoSettings, check_settings_class, make_settings
 from trainers.signals import Signals
 
-SIGNALS = ("certainty", "chosen_logit")
+SIGNALS = ("certainty", "chosen_logit", "log_prob")
 
 
 @dataclasses.dataclass
@@ -108,11 +109,6 @@ class Shaper:
 _SHAPERS: Registry[ShaperSpec] = Registry("shaper")
 
 
-@dataclasses.dataclass(frozen=True)
-class NoSettings:
-    """Settings of a shaper that has none."""
-
-
 def shaper(
     name: str, *, needs: tuple[str, ...] = (), settings: type = NoSettings
 ) -> Callable[[ShaperFunction], ShaperFunction]:
@@ -129,8 +125,7 @@ def shaper(
     unknown = [signal for signal in needs if signal not in SIGNALS]
     if unknown:
         raise ConfigError(f"shaper '{name}' needs {unknown}; signals are: {', '.join(SIGNALS)}")
-    if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
-        raise ConfigError(f"shaper '{name}': settings must be a dataclass, got {settings!r}")
+    check_settings_class("shaper", name, settings)
 
     def register(function: ShaperFunction) -> ShaperFunction:
         spec = ShaperSpec(name, function, tuple(needs), settings)
@@ -157,8 +152,5 @@ def make_shaper(name: str, **options: Any) -> Shaper:
         ConfigError: unknown name or option, or a value the settings refuse.
     """
     spec = get(name)
-    try:
-        settings = spec.settings(**options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"shaper.{name}: {error}") from error
+    settings = make_settings(spec.settings, options, f"shaper.{name}")
     return Shaper(name, spec.function, spec.needs, settings)

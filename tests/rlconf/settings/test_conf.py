@@ -15,11 +15,14 @@ from rlconf.settings.compose import compose, composed
 from rlconf.settings.plugins import offer_registered, settings_defaults
 from rlconf.settings.schema import Config, to_dict
 from rlconf.settings.stages import stage_configs
-from trainers import shapers
+from trainers import filters, shapers
 from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04
+from trainers.replay import ReplaySettings
 
 EXPERIMENTS = sorted(path.stem for path in (tree.CONF / "experiment").glob("*.yaml"))
 FILES = sorted(path for path in tree.CONF.rglob("*.yaml") if path.name != "config.yaml")
+
+SHIPPED_FILTERS = ("overlong", "void", "repetitive", "unreadable", "low_variance")
 
 # What a choice cannot do without, to be composed by itself.
 NEEDS = {
@@ -112,6 +115,21 @@ def test_reward_files_hold_the_defaults_of_the_code(name: str):
     options = dict(rewards.spec(name).options)
     as_yaml = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
     assert in_file == {name: {"weight": 1.0, **as_yaml}}
+
+
+def test_files_of_replay_and_filters_hold_the_defaults_of_the_code():
+    in_file = OmegaConf.to_container(OmegaConf.load(tree.CONF / "replay" / "spear.yaml"))
+    assert in_file == settings_defaults(ReplaySettings)
+    every = {name: settings_defaults(filters.get(name).settings) for name in SHIPPED_FILTERS}
+    for name, defaults in every.items():
+        in_file = OmegaConf.to_container(OmegaConf.load(tree.CONF / "filter" / f"{name}.yaml"))
+        assert in_file == {name: defaults}
+    assert OmegaConf.to_container(OmegaConf.load(tree.CONF / "filter" / "drbot.yaml")) == every
+    options = OmegaConf.to_container(OmegaConf.load(tree.CONF / "shaper" / "clip_cov.yaml"))
+    assert options == {"clip_cov": settings_defaults(shapers.get("clip_cov").settings)}
+    options = OmegaConf.to_container(OmegaConf.load(tree.CONF / "reward" / "tool_calls.yaml"))
+    own = dict(rewards.spec("tool_calls").options)
+    assert options == {"tool_calls": {"weight": 1.0, "decay": 200, **own}}
 
 
 @pytest.mark.parametrize(

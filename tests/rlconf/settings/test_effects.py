@@ -95,7 +95,10 @@ def test_our_own_sections():
 
 def test_advice():
     def told(config: Config | None = None, **trainer: Any) -> list[str]:
-        return advice(effective(trainer), config or Config())
+        args = effective(trainer)
+        batch, _ = plan(args, 1)
+        assert batch is not None
+        return advice(args, config or Config(), batch)
 
     assert "clamps every weight at epsilon=0.2" in told(loss_type="cispo")[0]
     assert "sequence" in told(loss_type="luspo")[0]

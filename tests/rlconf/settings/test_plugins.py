@@ -86,6 +86,21 @@ def test_a_registered_task_is_a_choice(tmp_path: Path):
     assert config.task == {"name": "plug_echo", "size": 50}
 
 
+def test_a_registered_filter_is_a_choice(tmp_path: Path):
+    path = tmp_path / "filters.py"
+    path.write_text(
+        "from dataclasses import dataclass\n"
+        "from rlconf import rollout_filter\n\n"
+        "@dataclass(frozen=True)\nclass Short:\n    least: int = 3\n\n"
+        "@rollout_filter('plug_short', settings=Short)\n"
+        "def plug_short(batch, settings):\n    return batch.lengths >= settings.least\n"
+    )
+    config = compose([f"plugins=[{path}]", "filter=[overlong,plug_short]"])
+    assert config.filter == {"overlong": {}, "plug_short": {"least": 3}}
+    with pytest.raises(ConfigError, match=r"filter\.plug_short\.least='x': expected int"):
+        compose([f"plugins=[{path}]", "filter=[plug_short]", "filter.plug_short.least=x"])
+
+
 def test_the_environment_names_plugins_too(plugin: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(plugins.ENVIRONMENT, str(plugin))
     values, problems = composed(["reward=[plug_brevity]"])
