@@ -25,6 +25,7 @@ DIGITS = 9
 
 ALL_RIGHT, ALL_WRONG = "all right", "all wrong"
 NONE_USABLE, TOO_NARROW = "none usable", "no gap of min_gap or more"
+NO_ANSWER = "without an answer"
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,15 @@ class PairSet(Sequence[Pair]):
         lines = [f"  {count} questions: {reason}" for reason, count in self.reasons.most_common()]
         lines += [f"  {count} solutions: {reason}" for reason, count in self.unused.most_common()]
         told = "\n".join(lines) or "  there are no solutions"
+        hint = ""
+        if NO_ANSWER in self.unused:
+            hint = ". Where an answer stands is said by crew.locator"
+        if TOO_NARROW in self.reasons:
+            hint += ". A smaller pairs.min_gap, or null, lets more pairs in"
         raise ConfigError(
             f"no pair could be built from {self.questions} questions:\n{told}\nA pair takes a "
             "right and a wrong solution of one question, both finished and with an answer: sample "
-            "more solutions (sampling.n), other questions, or with another model"
+            f"more solutions (sampling.n), other questions, or with another model{hint}"
         )
 
 
@@ -192,8 +198,9 @@ def candidates(
 ) -> tuple[list[Solution], Counter[str]]:
     """The solutions of one question that may enter a pair, by index; and the others by reason.
 
-    A solution without an answer has no confidence. It must not count as 0: wherever there is one,
-    it would take the rejected side of every pair and teach the form of an answer, not judgement.
+    A solution without an answer takes no part, whatever its confidence by another measure: wherever
+    there is one, it would take the rejected side of the pairs and teach the form of an answer, not
+    judgement.
     """
     found, unused = [], Counter[str]()
     seen: set[tuple[int, ...]] = set()
@@ -203,8 +210,10 @@ def candidates(
             unused["cut off"] += 1
         elif one.verdict is None:
             unused["not verified"] += 1
+        elif one.answer is None:
+            unused[NO_ANSWER] += 1
         elif not isfinite(one.confidence.get(confidence, nan)):
-            unused[f"without the confidence {confidence!r}: no answer, or not scored"] += 1
+            unused[f"without the confidence {confidence!r}"] += 1
         elif tokens in seen:
             unused["repeats"] += 1
         else:

@@ -6,6 +6,7 @@ teach most, then those with the highest, then the gold solutions.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,6 +115,6 @@ def _unfit(one: Solution, seen: set[tuple[int, ...]], measure: str | None) -> st
         return "cut off"
     if tuple(one.completion_ids) in seen:
         return "repeats"
-    if measure is not None and measure not in one.confidence:
+    if measure is not None and not math.isfinite(one.confidence.get(measure, math.nan)):
         return "without confidence"
     return None

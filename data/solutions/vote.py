@@ -24,7 +24,7 @@ from typing import Literal, get_args
 from data.solutions.classes import Equality, answer_classes, same_answer
 from data.solutions.solution import Solution
 from data.solutions.statistics import Accuracy, accuracy_of_counts
-from data.solutions.trajectory import confidence_of
+from data.solutions.trajectory import KEPT, confidence_of
 from rewards.errors import ConfigError
 from rewards.registry import Registry, did_you_mean, place_of
 
@@ -287,10 +287,15 @@ class Electorate:
         able = [s for q in self._questions for s in q.solutions if s.answer is not None]
         if able and all(confidence_of(one, measure) is None for one in able):
             have = sorted({name for one in able for name in one.confidence})
+            cure = f"measure it first, with rlconf judge FILE --measures {measure}"
+            if measure in KEPT:
+                cure = (
+                    "it is made of the log-probs and entropies that rlconf sample keeps, so name a "
+                    "file that it wrote, or weigh by another one: vote.measure=norm_entropy"
+                )
             raise ConfigError(
                 f"voting by {method} needs the confidence {measure!r} and these solutions have "
-                f"{', '.join(have) or 'none'}: measure it first, with rlconf judge FILE "
-                f"--measures {measure}"
+                f"{', '.join(have) or 'none'}: {cure}"
             )
         return chosen, measure
 

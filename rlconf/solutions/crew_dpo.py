@@ -30,12 +30,12 @@ from rlconf.evaluation.evaluate import evaluate_model, sentence, share
 from rlconf.export.export import load_merged, new_folder
 from rlconf.files import write_json
 from rlconf.redact import redact
-from rlconf.runs import checkpoint, launch, manifest
+from rlconf.runs import checkpoint, launch, manifest, topology
 from rlconf.runs.launch import World
 from rlconf.settings import compose
 from rlconf.settings.schema import Config, DemonstrationsSection, PairsSection, to_dict
 from rlconf.settings.trl_fields import method_of
-from rlconf.solutions.pairs import make_pairs
+from rlconf.solutions.pairs import check_locator, make_pairs
 from rlconf.solutions.rounds import Ledger, Round, read_json
 
 __all__ = ["crew_dpo_command"]
@@ -57,6 +57,8 @@ def crew_dpo_command(config: Config) -> int:
     quiet_libraries()
     _check_method(config)
     world = launch.start(config.trainer.get("use_cpu"))
+    topology.check_started(config, world)  # before hours of sampling, not after
+    check_locator(config)
     reporter = Reporter(world.is_first)
     root = Path(config.crew_dpo.path or f"crew_dpo/{config.name}").expanduser()
     launch.on_first(world, lambda: _begin(config, root))
@@ -253,6 +255,18 @@ def _check_method(config: Config) -> None:
             f"pairs.method={method} and trainer={learns}: "
             + ("right solutions are" if wanted == "sft" else "pairs are")
             + f" learnt with trainer={wanted}"
+        )
+    given = {"sampling.path": config.sampling.path, "pairs.scored": config.pairs.scored}
+    for key, value in given.items():
+        if value is not None:
+            raise ConfigError(
+                f"{key}={value}: every round of crew-dpo samples and scores for itself; leave it "
+                "out, or type rlconf pairs and rlconf train trainer=dpo"
+            )
+    if config.crew_dpo.choose_by == "greedy" and not config.evaluate.greedy:
+        raise ConfigError(
+            "crew_dpo.choose_by=greedy and evaluate.greedy=false: nothing would be there to choose "
+            "by; set evaluate.greedy=true"
         )
 
 

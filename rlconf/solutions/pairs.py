@@ -34,7 +34,7 @@ from data.solutions import (
 from data.solutions.judging import MEASURES
 from rewards.errors import ConfigError
 from rewards.spans import AnswerFinder
-from rlconf.building.parts import build_task, check_same_tokens, short_enough
+from rlconf.building.parts import build_reward, build_task, check_same_tokens, short_enough
 from rlconf.building.policy import build_model, build_tokenizer
 from rlconf.console import Reporter, quiet_libraries
 from rlconf.evaluation.evaluate import share
@@ -103,11 +103,29 @@ def make_pairs(
     """
     files = PairFiles(config)
     if config.pairs.scored is None:
+        check_locator(config)
         sample_and_score(config, files, world, reporter)
     manifest = launch.on_first(world, lambda: _choose(config, files, iteration))
     reporter.say(sentence(manifest))
     reporter.say(f"written to {files.pairs}, with {files.page.name} to look at")
     return manifest
+
+
+def check_locator(config: Config) -> None:
+    """Refuse a confidence in another text than the one that the verdict is about.
+
+    Raises:
+        ConfigError: the task's reward looks for the answer elsewhere than `crew.locator`.
+    """
+    name = build_task(config).rewards[0]
+    spec = getattr(build_reward(config, name), "spec", None)
+    how = None if spec is None else spec.options.get("how")
+    if how is not None and how != config.crew.locator:
+        raise ConfigError(
+            f"crew.locator={config.crew.locator} and {name} looks for the answer by how={how}: "
+            f"verdict and confidence would be about different texts. Set crew.locator={how}, or "
+            f"reward.{name}.how={config.crew.locator}"
+        )
 
 
 def sample_and_score(config: Config, files: PairFiles, world: World, reporter: Reporter) -> None:
@@ -220,7 +238,7 @@ def sentence(manifest: Mapping[str, Any]) -> str:
         f"{manifest['questions']} questions (left out: {_listed(manifest['questions_left_out'])}); "
         f"mean gap {manifest['mean_gap']:.3f}, {manifest['negative_gaps']} negative, "
         f"{manifest['distinct_chosen']} different chosen and {manifest['distinct_rejected']} "
-        f"rejected solutions, {manifest['shortfall']} pairs short of top_k"
+        f"rejected solutions, {manifest['shortfall']} pairs short of what was asked"
     )
 
 
@@ -254,7 +272,8 @@ def _choose(config: Config, files: PairFiles, iteration: int) -> dict[str, Any]:
     pairs = choose_pairs(config, solutions)
     tokenizer = build_tokenizer(config, build_task(config))
     check_same_tokens(str(files.source), solutions, tokenizer)
-    find = AnswerFinder(tokenizer, scorer["locator"], config.crew.pattern, scorer["span"])
+    pattern = scored["identity"].get("pattern")
+    find = AnswerFinder(tokenizer, scorer["locator"], pattern, scorer["span"])
 
     def answer(one: Solution) -> tuple[int, ...]:
         found = find(one.completion_ids)

@@ -16,10 +16,11 @@ from rewards.errors import ConfigError
 def solution(
     index: int, verdict: bool | None, confidence: float | None, **changes: Any
 ) -> Solution:
-    """A finished solution with tokens of its own."""
+    """A finished solution with tokens of its own; without a confidence it has no answer."""
     scored = {} if confidence is None else {"crew": confidence}
     made = Solution("q", index, [5], [10 + index, 2], f"s{index}", "stop", verdict=verdict)
-    return replace(made, confidence=scored, **changes)
+    answer = None if confidence is None else f"s{index}"
+    return replace(made, confidence=scored, answer=answer, **changes)
 
 
 # T12: right a and b, wrong x, y and z.
@@ -145,14 +146,18 @@ def test_every_question_and_solution_that_is_left_out_has_a_reason():
     assert pairs.unused == {
         "cut off": 1,
         "not verified": 1,
-        "without the confidence 'crew': no answer, or not scored": 4,
+        "without an answer": 3,
+        "without the confidence 'crew'": 1,
         "repeats": 1,
     }
     assert pairs.shortfall == 3
 
 
 def test_no_pair_at_all_is_an_error_with_the_reasons():
-    with pytest.raises(ConfigError, match=r"(?s)2 questions: all wrong.*3 solutions: without"):
+    with pytest.raises(
+        ConfigError,
+        match=r"(?s)2 questions: all wrong.*3 solutions: without an answer.*crew.locator",
+    ):
         build_pairs(
             [
                 *(replace(solution(n, False, None), question_id="a") for n in range(3)),
@@ -171,6 +176,11 @@ def test_another_measure_selects_by_name():
         for one, score in zip(T12, (1, 5, 3, 2, 4), strict=True)
     ]
     assert named(build_pairs(judged, 1, confidence="judge")) == ["by"]
+    # The lowest points are a wrong solution's without an answer, which takes no part all the same.
+    boxless = replace(solution(5, False, None), confidence={"judge": 0.0})
+    pairs = build_pairs([*judged, boxless], 1, confidence="judge")
+    assert named(pairs) == ["by"]
+    assert pairs.unused == {"without an answer": 1}
 
 
 @pytest.mark.parametrize(

@@ -26,5 +26,5 @@ def test_killed_twice_and_resumed_is_the_run_never_killed(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
     table = [json.loads(line) for line in output.read_text().splitlines()]
     assert [row["exact"] for row in table] == [True, True]
-    assert any(row["inside_window"] for row in table)
+    # Where a kill falls is chance; inside a window: tests/invariant, and the benchmark.
     assert table[-1]["resumes_from_step"] > 0

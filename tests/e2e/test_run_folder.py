@@ -16,7 +16,11 @@ from rlconf.settings import compose, tree
 
 LOCAL = ["quickstart"]
 DOWNLOADING = [
+    "crew_dpo_gsm8k",
+    "crew_dpo_math",
     "smollm2",
+    "star_qwen3_0p6b",
+    "star_qwen3_8b",
     "ucas_qwen_math_1p5b",
     "ucas_qwen_math_7b",
 ]  # composed and checked elsewhere

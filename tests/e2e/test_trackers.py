@@ -9,6 +9,7 @@ import importlib.util
 import json
 import sqlite3
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 
 from rlconf.cli import main
 from rlconf.records.record import read_metrics
+from rlconf.settings import plugins
 
 BLOCK = 32 * 1024  # a .wandb file is a LevelDB log: blocks of records after 7 bytes of its own
 HELD, TYPED = "canary-in-the-environment", "canary-on-the-command-line"
@@ -34,6 +36,14 @@ def judge(completions, api_key: str = "", client_secret: str = "", fails: bool =
 """
 KEYS = ["plugins=[judge.py]", "reward=[exact,judge]"]
 KEYS += ["reward.judge.api_key=${oc.env:JUDGE_API_KEY}", f"reward.judge.client_secret={TYPED}"]
+
+
+@pytest.fixture(autouse=True)
+def _each_its_own_judge() -> Iterator[None]:
+    """Several tests write a plug-in of that name, each in its own folder."""
+    yield
+    for module in [name for name in sys.modules if name.startswith("rlconf_plugin_judge")]:
+        plugins.forget(module)
 
 
 def records(path: Path) -> Iterator[bytes]:

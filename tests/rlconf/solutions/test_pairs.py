@@ -21,8 +21,9 @@ from rlconf.solutions.pairs_page import write_page
 
 ALONE = World(size=1, rank=0, kind="NO", device="cpu")
 RIGHT = Solution(
-    "<b>q", 0, [5], [7, 2], "<i>4", "stop", verdict=True, confidence={"crew": 0.9}, gold="4"
-)
+    "<b>q", 0, [5], [7, 2], "<i>4", "stop", answer="4", verdict=True, confidence={"crew": 0.9},
+    gold="4",
+)  # fmt: skip
 WRONG = replace(RIGHT, index=1, completion_ids=[8, 2], verdict=False, confidence={"crew": 0.4})
 
 
