@@ -14,8 +14,9 @@ from data.solutions import Solution, write_solutions
 from rewards.errors import ConfigError
 
 RIGHT = Solution(
-    "q", 0, [5, 13], [7, 7, 2], "44", "stop", verdict=True, confidence={"crew": 0.9}, gold="4"
-)
+    "q", 0, [5, 13], [7, 7, 2], "44", "stop", answer="44", verdict=True, confidence={"crew": 0.9},
+    gold="4",
+)  # fmt: skip
 WRONG = replace(RIGHT, index=1, completion_ids=[8, 2], text="5", verdict=False)
 WRONG = replace(WRONG, confidence={"crew": 0.4})
 
