@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from data.solutions.solution import Solution
+from data.solutions.solution import Solution, unfit
 from data.tasks import Row
 from rewards.errors import ConfigError
 from rewards.registry import did_you_mean
@@ -184,12 +184,8 @@ def sort_out(
     for one in sorted(solutions, key=_shortness if prefer == "shortest" else _index):
         this = (one.question_id, tuple(one.completion_ids))
         reason: str | None = None
-        if one.verdict is None:
-            reason = "not verified"
-        elif not one.verdict:
-            reason = "wrong"
-        elif one.finish == "length":
-            reason = "cut off"
+        if (why := unfit(one)) is not None:
+            reason = why
         elif any(phrase in one.text.casefold() for phrase in phrases):
             reason = "speaks of a given answer"
         elif max_prompt_tokens is not None and len(one.prompt_ids) > max_prompt_tokens:

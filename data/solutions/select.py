@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal, get_args
 
-from data.solutions.solution import Solution
+from data.solutions.solution import Solution, unfit
 from rewards.errors import ConfigError
 from rewards.registry import did_you_mean
 
@@ -107,12 +107,8 @@ def select(
 
 def _unfit(one: Solution, seen: set[tuple[int, ...]], measure: str | None) -> str | None:
     """Why a solution cannot be learnt from, None if it can."""
-    if one.verdict is None:
-        return "not verified"
-    if not one.verdict:
-        return "wrong"
-    if one.finish == "length":
-        return "cut off"
+    if reason := unfit(one):
+        return reason
     if tuple(one.completion_ids) in seen:
         return "repeats"
     if measure is not None and not math.isfinite(one.confidence.get(measure, math.nan)):

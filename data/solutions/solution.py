@@ -45,3 +45,15 @@ class Solution:
     confidence: dict[str, float] = field(default_factory=dict)
     gold: str | None = None
     level: int | None = None
+
+
+def unfit(solution: Solution) -> str | None:
+    """Why a solution cannot be learnt from, whatever else it is; None if it is right and finished.
+
+    One that was cut off would teach not to end, though it is right.
+    """
+    if solution.verdict is None:
+        return "not verified"
+    if not solution.verdict:
+        return "wrong"
+    return "cut off" if solution.finish == "length" else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import get_args
 
 import torch
@@ -32,3 +33,11 @@ def confidence_of(solution: Solution, measure: str) -> float | None:
     mean = [math.fsum(values) / len(values) for values in (solution.log_probs, solution.entropy)]
     log_prob, entropy = torch.tensor(mean, dtype=torch.float64)[:, None]
     return float(trajectory_confidence(log_prob, entropy, measure))
+
+
+def with_confidence(solution: Solution, measure: str) -> Solution:
+    """The solution with `confidence_of` among its confidences; itself where it adds nothing."""
+    value = None if measure in solution.confidence else confidence_of(solution, measure)
+    if value is None:
+        return solution
+    return replace(solution, confidence={**solution.confidence, measure: value})

@@ -24,7 +24,7 @@ from typing import Literal, get_args
 from data.solutions.classes import Equality, answer_classes, same_answer
 from data.solutions.solution import Solution
 from data.solutions.statistics import Accuracy, accuracy_of_counts
-from data.solutions.trajectory import KEPT, confidence_of
+from data.solutions.trajectory import KEPT, confidence_of, with_confidence
 from rewards.errors import ConfigError
 from rewards.registry import Registry, did_you_mean, place_of
 
@@ -297,6 +297,8 @@ class Electorate:
                 f"voting by {method} needs the confidence {measure!r} and these solutions have "
                 f"{', '.join(have) or 'none'}: {cure}"
             )
+        # Once, and not again for each of the subsets of a curve.
+        self._questions = [question.measured(measure) for question in self._questions]
         return chosen, measure
 
 
@@ -320,6 +322,12 @@ class _Question:
         classes = answer_classes([one.answer for one in ordered], equality)
         verdicts = verdicts_of(ordered, equality)
         return cls(tuple(ordered), tuple(classes), tuple(verdicts))
+
+    def measured(self, measure: str) -> _Question:
+        """The same with every solution's confidence by a measure taken."""
+        return replace(
+            self, solutions=tuple(with_confidence(one, measure) for one in self.solutions)
+        )
 
     def subsets(self, n: int, most: int, seed: int) -> list[Sequence[int]]:
         """Places of n solutions, in order: all such subsets, or `most` of them, drawn."""

@@ -22,7 +22,7 @@ from rlconf.settings.check_judging import check_judging
 from rlconf.settings.check_model import check_model, check_peft
 from rlconf.settings.check_replay import check_filters, check_replay
 from rlconf.settings.check_solutions import check_method, check_pairs, check_sampling
-from rlconf.settings.fields import read_fields, read_settings
+from rlconf.settings.fields import check_named, read_fields, read_settings
 from rlconf.settings.problems import Problem
 from rlconf.settings.problems import is_installed as _installed
 from rlconf.settings.schema import Config
@@ -241,13 +241,7 @@ def _check_shapers(config: Config) -> Iterator[Problem]:
         return
     from trainers import shapers
 
-    for name, options in config.shaper.items():
-        path = f"shaper.{name}"
-        if name not in shapers.names():
-            text = f"{path}: there is no such shaper. {did_you_mean(name, shapers.names())}"
-            yield Problem(text, (path,))
-        else:
-            yield from read_settings(shapers.get(name).settings, options, path)
+    yield from check_named("shaper", config.shaper, shapers)
     yield from _check_ucas(config)
 
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from rewards.registry import did_you_mean
 from rlconf.settings.arithmetic import Batch
-from rlconf.settings.fields import read_settings
+from rlconf.settings.fields import check_named, read_settings
 from rlconf.settings.problems import Problem
 from rlconf.settings.schema import Config
 from rlconf.settings.trl_fields import effective, method_of
@@ -36,13 +35,7 @@ def check_filters(config: Config) -> Iterator[Problem]:
         return
     from trainers import filters
 
-    for name, options in config.filter.items():
-        path = f"filter.{name}"
-        if name not in filters.names():
-            text = f"{path}: there is no such filter. {did_you_mean(name, filters.names())}"
-            yield Problem(text, (path,))
-        else:
-            yield from read_settings(filters.get(name).settings, options, path)
+    yield from check_named("filter", config.filter, filters)
 
 
 def check_replay(config: Config, ranks: int) -> Iterator[Problem]:

@@ -7,14 +7,22 @@ tiny models, since all of them are dataclasses. What fits an annotation is `rewa
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from rewards.errors import ConfigError
 from rewards.options import check_options, describe_type
+from rewards.registry import did_you_mean
 from rlconf.settings.problems import Problem, nearest
 
-__all__ = ["describe_type", "inner_section", "read_fields", "read_section", "read_settings"]
+__all__ = [
+    "check_named",
+    "describe_type",
+    "inner_section",
+    "read_fields",
+    "read_section",
+    "read_settings",
+]
 
 
 def read_section(cls: type, values: Any, path: str) -> tuple[Any, list[Problem]]:
@@ -112,3 +120,20 @@ def _show(value: object) -> str:
     if value is None:
         return "null"
     return words[value] if isinstance(value, bool) else repr(value)
+
+
+def check_named(group: str, chosen: Mapping[str, Any], registry: Any) -> Iterator[Problem]:
+    """The names and options of registered parts.
+
+    Args:
+        group: of the configuration, such as "shaper".
+        chosen: options by name.
+        registry: a module with `names()` and `get(name).settings`.
+    """
+    for name, options in chosen.items():
+        path = f"{group}.{name}"
+        if name not in registry.names():
+            text = f"{path}: there is no such {group}. {did_you_mean(name, registry.names())}"
+            yield Problem(text, (path,))
+        else:
+            yield from read_settings(registry.get(name).settings, options, path)

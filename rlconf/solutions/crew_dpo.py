@@ -58,7 +58,7 @@ def crew_dpo_command(config: Config) -> int:
     _check_method(config)
     world = launch.start(config.trainer.get("use_cpu"))
     topology.check_started(config, world)  # before hours of sampling, not after
-    check_locator(config)
+    check_locator(config, build_task(config))
     reporter = Reporter(world.is_first)
     root = Path(config.crew_dpo.path or f"crew_dpo/{config.name}").expanduser()
     launch.on_first(world, lambda: _begin(config, root))

@@ -103,7 +103,6 @@ def make_pairs(
     """
     files = PairFiles(config)
     if config.pairs.scored is None:
-        check_locator(config)
         sample_and_score(config, files, world, reporter)
     manifest = launch.on_first(world, lambda: _choose(config, files, iteration))
     reporter.say(sentence(manifest))
@@ -111,13 +110,13 @@ def make_pairs(
     return manifest
 
 
-def check_locator(config: Config) -> None:
+def check_locator(config: Config, task: Task) -> None:
     """Refuse a confidence in another text than the one that the verdict is about.
 
     Raises:
         ConfigError: the task's reward looks for the answer elsewhere than `crew.locator`.
     """
-    name = build_task(config).rewards[0]
+    name = task.rewards[0]
     spec = getattr(build_reward(config, name), "spec", None)
     how = None if spec is None else spec.options.get("how")
     if how is not None and how != config.crew.locator:
@@ -131,6 +130,7 @@ def check_locator(config: Config) -> None:
 def sample_and_score(config: Config, files: PairFiles, world: World, reporter: Reporter) -> None:
     """The files up to the pairs, unless they are there; every process must call this."""
     task = build_task(config)
+    check_locator(config, task)
     rows, notes = seed_questions(config, task)
     for note in notes:
         reporter.say(note)
