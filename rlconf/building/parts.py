@@ -19,6 +19,7 @@ from rlconf.settings import foreign
 from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_columns
 from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.check_replay import replay_settings
+from rlconf.settings.check_speed import speed_settings
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
 from rlconf.settings.trl_fields import config_class, method_of
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from trainers.filters import RolloutFilter
     from trainers.replay import ReplaySettings
     from trainers.shapers import Shaper
+    from trainers.speed import SpeedSettings
 
 __all__ = [
     "Parts",
@@ -78,6 +80,7 @@ class Parts:
         filters: a completion must pass all.
         replay: settings of the self-imitation replay, or None.
         reward_decay: generations over which a reward's weight falls to 0, by name.
+        speed: what the training phase leaves out.
         peft_config: of the adapter, or None.
         curriculum: not bound to the rows yet, or None.
         notes: what the user should know of the rows, a sentence each.
@@ -95,6 +98,7 @@ class Parts:
     filters: list[RolloutFilter] = field(default_factory=list)
     replay: ReplaySettings | None = None
     reward_decay: dict[str, float] = field(default_factory=dict)
+    speed: SpeedSettings | None = None
     peft_config: LoraConfig | None = None
     curriculum: Curriculum | None = None
     notes: list[str] = field(default_factory=list)
@@ -123,6 +127,7 @@ class Parts:
             "shapers": self.shapers,
             "filters": self.filters,
             "replay": self.replay,
+            "speed": self.speed,
             "reward_decay": self.reward_decay,
             "curriculum": self.curriculum,
             "rollout_data": self.recorded_columns,
@@ -168,6 +173,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
             for name, options in config.reward.items()
             if options.get("decay") is not None
         },
+        speed=speed_settings(config.speed),
         peft_config=None if config.peft is None else build_peft(config.peft),
         curriculum=build_curriculum(config),
         notes=[*task.notes, *dropped],
