@@ -5,8 +5,8 @@ Import from here, not from the rooms:
     from rlconf import OnlineTrainer, UCASTrainer, STaRTrainer, SPEARTrainer  # trl.GRPOTrainer's
     from rlconf import ReplaySettings                            # constructor, and parts
     from rlconf import CRewDPOTrainer                            # trl.DPOTrainer's, and checks
-    from rlconf import reward, shaper, rollout_filter, task      # decorators: register your own
-    from rlconf import ShaperBatch, Signals, FilterBatch, Task   # what those are given or give
+    from rlconf import reward, shaper, rollout_filter, task, environment    # decorators: your own
+    from rlconf import ShaperBatch, Signals, FilterBatch, Task, Reply       # what those are given
 
 Every name is imported on first use, so that `import rlconf` stays below 0.3 s and loads no torch.
 """
@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from data.environments import Reply, environment
     from data.tasks import Task, task
     from rewards import Isolation, reward
     from rewards.errors import (
@@ -49,6 +50,7 @@ __all__ = [
     "NonFiniteError",
     "OnlineTrainer",
     "ReplaySettings",
+    "Reply",
     "RewardError",
     "RlconfError",
     "SPEARTrainer",
@@ -59,6 +61,7 @@ __all__ = [
     "Task",
     "TopologyError",
     "UCASTrainer",
+    "environment",
     "reward",
     "rollout_filter",
     "shaper",
@@ -74,6 +77,7 @@ _HOME = {
     "NonFiniteError": "rewards.errors",
     "OnlineTrainer": "trainers",
     "ReplaySettings": "trainers",
+    "Reply": "data.environments",
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",
     "SPEARTrainer": "trainers",
@@ -84,6 +88,7 @@ _HOME = {
     "Task": "data.tasks",
     "TopologyError": "rewards.errors",
     "UCASTrainer": "trainers",
+    "environment": "data.environments",
     "reward": "rewards",
     "rollout_filter": "trainers.filters",
     "shaper": "trainers.shapers",

@@ -43,10 +43,13 @@ class Task:
         alphabet: Every character of prompts and answers, for a tokenizer of single characters;
             None where a task needs a real tokenizer.
         demonstrate: `f(row, rng) -> completion` for the warm start of a model built from nothing.
-            It teaches the form of an answer and nothing about which answer is right.
+            It teaches the form of an answer and nothing about which answer is right. In an
+            environment a list: what is written in each turn.
         notes: What a user should know of how the rows came about, a sentence each: what was
             malformed, repeated or left out.
         ood: Rows unlike those of train, for a task that has such; for the final evaluation only.
+        environment: Name of the environment in which the rows are played
+            (`data.environments`); None where one completion answers.
     """
 
     name: str
@@ -56,9 +59,10 @@ class Task:
     rewards: tuple[str, ...]
     max_completion_tokens: int
     alphabet: str | None = None
-    demonstrate: Callable[[Row, Random], str] | None = None
+    demonstrate: Callable[[Row, Random], str | list[str]] | None = None
     notes: tuple[str, ...] = ()
     ood: list[Row] = field(default_factory=list)
+    environment: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse rows that lack a column: found here, it names the task and the split."""

@@ -1,0 +1,23 @@
+"""Environments that a model acts in, by name. Importing this package registers the shipped ones."""
+
+from data.environments import peek
+from data.environments.base import (
+    EnvironmentSpec,
+    Reply,
+    TextEnvironment,
+    environment,
+    get,
+    make_environment,
+    names,
+)
+
+__all__ = [
+    "EnvironmentSpec",
+    "Reply",
+    "TextEnvironment",
+    "environment",
+    "get",
+    "make_environment",
+    "names",
+    "peek",
+]
