@@ -1,0 +1,1 @@
+"""Functions that a chat model can call while it writes."""
