@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, get_type_hints
 
-from data.tasks.base import Row
+from data.row import Row
 from rewards.errors import ConfigError
 from rewards.options import NoSettings, check_options, check_settings_class
 from rewards.registry import Registry, place_of

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from data.environments.base import Reply, environment
-from data.tasks.base import Row
+from data.row import Row
 
 POSITIONS = "abcdefgh"
 DIGITS = "0123456789"
