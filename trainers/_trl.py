@@ -8,6 +8,9 @@ Overridden, always through `super()` (see `trainers/online.py`):
     GRPOTrainer._generate_and_score_completions(inputs) -> dict
     GRPOTrainer._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         -> (world*B, R)
+    GRPOTrainer._tool_call_loop(prompts, prompt_ids, ...), which calls
+        GRPOTrainer._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations,
+        has_tool_images=False) -> (completion_ids, logprobs) once a turn (`trainers/tool_calls.py`)
     GRPOTrainer._compute_loss(model, inputs) -> scalar, divided by the accumulated micro-batches
         (what else it is divided by is in `trainers/replay/loss.py`); the policy's forward is the
         first in it
@@ -20,6 +23,8 @@ Overridden, always through `super()` (see `trainers/online.py`):
         `trainers/crew_dpo.py`)
     transformers.Trainer._get_grad_norm(model, grad_norm=None), called once before each optimiser
         step, after clipping and before `optimizer.step()` (see `trainers/finite.py`)
+    tokenizer.parse_response, on the tokenizer itself; `parse_response` of TRL takes a ValueError
+        for text that calls no tool
 Only listened to:
     GRPOTrainer._generate(prompts) -> (prompt_ids, completion_ids, tool_mask, completions, logprobs,
         extra_fields, images, tool_images), lists without padding

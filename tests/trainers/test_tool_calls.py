@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,13 +14,12 @@ from datasets import Dataset
 
 import rewards
 from data.tools import base, make_tool, tool
-from rewards.errors import ConfigError
 from trainers.filters import make_filter
 from trainers.models.chat import template_problems
 from trainers.online import OnlineTrainer
 from trainers.replay import ReplaySettings
 from trainers.shapers import make_shaper
-from trainers.tool_calls import guard_parser, tool_conflicts, tool_counts, tool_metrics
+from trainers.tool_calls import ToolCalls, guard_parser, tool_counts, tool_metrics
 
 END = "<|im_end|>"
 
@@ -285,16 +286,70 @@ def test_counts_and_metrics_of_nothing() -> None:
     assert set(tool_metrics([2, 2, 0, 0, 0], 0.0, 0.0).values()) == {1.0, 0.0}
 
 
-def test_processes_that_generate_together_are_refused() -> None:
-    args = SimpleNamespace(use_vllm=False, vllm_mode="colocate", vllm_tensor_parallel_size=1)
-    assert tool_conflicts(args, 1, True) == tool_conflicts(args, 2, False) == []
-    assert "use DDP" in tool_conflicts(args, 2, True)[0]
-    args.use_vllm = True
-    assert tool_conflicts(args, 2, True) == []
-    args.vllm_tensor_parallel_size = 2
-    assert "set it to 1" in tool_conflicts(args, 2, False)[0]
-    args.vllm_mode = "server"
-    assert "colocate" in tool_conflicts(args, 2, False)[0]
+class Loop:
+    """In place of TRL's trainer: as many turns as it is told, with one context less each time."""
+
+    tools = ()
+
+    def _tool_call_loop(self, prompts: Any, prompt_ids: Any, turns: int) -> Any:
+        for turn in range(turns):
+            contexts = [[self.rank, turn]] * (turns - turn)
+            ids, log_probs = self._generate_single_turn(contexts, None, {}, num_generations=1)
+            assert ids == [[9, *one] for one in contexts]
+            assert log_probs is None or len(log_probs) == len(ids)
+        return "all"
+
+    def _generate_single_turn(
+        self, ids: Any, images: Any, fields: Any, num_generations: int
+    ) -> Any:
+        self.taken.append(len(ids))
+        return [[9, *one] for one in ids], [[0.0]] * len(ids) if self.args.use_vllm else None
+
+
+class Rank(ToolCalls, Loop):
+    """One of two processes, a thread."""
+
+    def __init__(self, rank: int, said: list[int], barrier: threading.Barrier, vllm: bool) -> None:
+        super().__init__()
+        self.rank, self.taken = rank, []
+        self.args = SimpleNamespace(use_vllm=vllm, vllm_mode="server", vllm_tensor_parallel_size=1)
+        self.accelerator = SimpleNamespace(num_processes=2, device="cpu")
+        self.is_deepspeed_enabled, self.is_fsdp_enabled = False, True
+
+        def highest(own: Any) -> int:
+            said[rank] = int(own)
+            barrier.wait(timeout=10)
+            most = max(said)
+            barrier.wait(timeout=10)
+            return most
+
+        self._comm = SimpleNamespace(max=highest)
+
+
+@pytest.mark.parametrize("vllm", [False, True])
+def test_ranks_that_generate_together_take_their_turns_together(vllm: bool) -> None:
+    said, barrier = [0, 0], threading.Barrier(2)
+    ranks = [Rank(rank, said, barrier, vllm) for rank in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        looped = threads.map(lambda one: one._tool_call_loop([], [[7]], 3 * one.rank), ranks)
+        assert list(looped) == ["all", "all"]
+    assert ranks[1].taken == [3, 2, 1]
+    assert ranks[0].taken == ([3, 2, 1] if vllm else [1, 1, 1])  # contexts nobody reads
+
+
+def test_who_generates_together() -> None:
+    rank = Rank(0, [0], threading.Barrier(1), vllm=False)
+    assert rank._generates_together()
+    rank.is_fsdp_enabled = False
+    assert not rank._generates_together()
+    rank.args.use_vllm = True
+    assert rank._generates_together()
+    rank.args.vllm_mode = "colocate"
+    assert not rank._generates_together()
+    rank.args.vllm_tensor_parallel_size = 2
+    assert rank._generates_together()
+    rank.accelerator.num_processes = 1
+    assert not rank._generates_together()
 
 
 def test_a_template_without_tools_is_refused_before_weights_load(tokenizer) -> None:
@@ -318,9 +373,3 @@ def test_the_parser_is_guarded_once() -> None:
     assert tokenizer.parse_response("x") == {"tool_calls": ["x"]}
     with pytest.raises(ValueError, match="surrogates"):
         tokenizer.parse_response("\ud83d")
-
-
-def test_tools_under_zero_3_are_refused_by_the_trainer(build, monkeypatch) -> None:
-    monkeypatch.setattr("trainers.online.tool_conflicts", lambda *_: ["they wait"])
-    with pytest.raises(ConfigError, match="they wait"):
-        build(["none"])
