@@ -22,13 +22,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol, TypeVar, get_type_hints
 
 from data.row import Row
 from rewards.errors import ConfigError
 from rewards.options import NoSettings, check_options, check_settings_class
 from rewards.registry import Registry, place_of
+
+COMMON = ("name", "max_turns", "max_turn_tokens", "timeout", "max_characters")
+"""Keys of every environment's section, so that no option can have such a name."""
 
 Made = TypeVar("Made", bound=Callable[..., Any])
 
@@ -76,6 +79,7 @@ class EnvironmentSpec:
         settings: The dataclass of its settings.
         max_turns: Most turns of an episode, unless a user says otherwise.
         max_turn_tokens: Most tokens of a turn, likewise. None: as many as a completion.
+        needs: Columns that it reads of a row.
     """
 
     name: str
@@ -83,6 +87,7 @@ class EnvironmentSpec:
     settings: type
     max_turns: int
     max_turn_tokens: int | None
+    needs: tuple[str, ...]
 
     @property
     def native(self) -> bool:
@@ -99,6 +104,7 @@ def environment(
     settings: type = NoSettings,
     max_turns: int = 16,
     max_turn_tokens: int | None = None,
+    needs: tuple[str, ...] = (),
 ) -> Callable[[Made], Made]:
     """Register a class, or a function that returns instances, under `name`.
 
@@ -113,17 +119,25 @@ def environment(
             are no options, and it is called with nothing.
         max_turns: Most turns of an episode, at least 1; `environment.max_turns` sets another.
         max_turn_tokens: Most tokens of one turn of the model, likewise. None: no limit of its own.
+        needs: Columns of the task's rows that it cannot do without.
 
     Raises:
-        ConfigError: If the name is taken, the settings are no dataclass, or a limit is below 1.
+        ConfigError: If the name is taken, the settings are no dataclass or have one of `COMMON`,
+            or a limit is below 1.
     """
     check_settings_class("environment", name, settings)
+    taken = sorted({field.name for field in fields(settings)}.intersection(COMMON))
+    if taken:
+        raise ConfigError(
+            f"environment {name!r}: {', '.join(taken)} is a setting of every environment; "
+            "call the option something else"
+        )
     for limit, value in (("max_turns", max_turns), ("max_turn_tokens", max_turn_tokens)):
         if value is not None and value < 1:
             raise ConfigError(f"environment {name!r}: {limit}={value}; expected 1 or more")
 
     def register(make: Made) -> Made:
-        spec = EnvironmentSpec(name, make, settings, max_turns, max_turn_tokens)
+        spec = EnvironmentSpec(name, make, settings, max_turns, max_turn_tokens, needs)
         _ENVIRONMENTS.register(name, spec, place=place_of(make))
         return make
 

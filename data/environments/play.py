@@ -156,6 +156,9 @@ def _step(
     one: Episode, turn: Turn, slot: int, pool: Pool, wording: Wording, limits: Limits
 ) -> None:
     """Add a turn, and what the environment says to it."""
+    if not turn.ids:  # nothing was written, so nothing comes of it
+        one.truncated = True
+        return
     room = limits.max_tokens - len(one.completion_ids)
     cut = len(turn.ids) > room or (len(turn.ids) == room and not wording.ended(turn.ids))
     turn = Turn(turn.ids[:room], turn.log_probs[:room], turn.entropy[:room])
