@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
+from data.tools.parsing import guard_parser
 from rewards.tool_calls import count_tool_calls
 from trainers.resume import is_sharded
 
-__all__ = ["ToolCalls", "assistant_turns", "guard_parser", "tool_counts", "tool_metrics"]
+__all__ = ["ToolCalls", "assistant_turns", "tool_counts", "tool_metrics"]
 
 COUNTS = ("completions", "turns", "calling_turns", "result_tokens", "tokens")
 """What `tool_counts` counts."""
@@ -25,6 +24,16 @@ class ToolCalls:
     of turns. Where they must generate together (weights spread by ZeRO-3 or FSDP, one vLLM for
     several), those that are through take part with a context whose turn nobody reads.
     """
+
+    # Of the trainer that this stands before.
+    accelerator: Any
+    args: Any
+    model: Any
+    tools: Any
+    _comm: Any
+    _log_completion_extra: Any
+    _metrics: Any
+    _tokenizer: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._in_tool_loop = False
@@ -96,29 +105,6 @@ class ToolCalls:
         )
         for name, value in metrics.items():
             logged[name].append(value)
-
-
-def guard_parser(tokenizer: Any) -> None:
-    """Let the tokenizer call a response that it cannot parse a wrong value, whatever went wrong.
-
-    TRL takes a ValueError or TypeError for text that calls no tool. A thousand brackets in a call
-    raise RecursionError, and half a surrogate pair in the name of a tool could not be tokenised
-    again: either would end the run.
-    """
-    if not isinstance(tokenizer.parse_response, functools.partial):
-        tokenizer.parse_response = functools.partial(_parse, tokenizer.parse_response)
-
-
-def _parse(parse: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    try:
-        parsed = parse(*args, **kwargs)
-        calls = parsed.get("tool_calls") if isinstance(parsed, dict) else None
-        json.dumps(calls, ensure_ascii=False, default=repr).encode()
-        return parsed
-    except (ValueError, TypeError):
-        raise
-    except Exception as error:
-        raise ValueError(f"the response cannot be parsed: {type(error).__name__}") from error
 
 
 def tool_counts(

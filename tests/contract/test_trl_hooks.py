@@ -17,6 +17,7 @@ SIGNATURES = {
     "_generate_and_score_completions": ["self", "inputs"],
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
     "_generate": ["self", "prompts"],
+    "_get_tool_suffix_ids": ["self", "tool_messages"],
     "_tool_call_loop": [
         *("self", "prompts", "prompt_ids", "completion_ids", "completions", "logprobs"),
         *("images", "multimodal_fields"),

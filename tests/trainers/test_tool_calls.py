@@ -13,13 +13,19 @@ import torch
 from datasets import Dataset
 
 import rewards
+from data.solutions.episodes import Stage
+from data.solutions.verify import verify
 from data.tools import base, make_tool, tool
+from data.tools.episodes import ToolUse
+from data.tools.parsing import guard_parser
+from rewards.conversation import completion_text
+from rewards.tool_calls import count_tool_calls
 from trainers.filters import make_filter
 from trainers.models.chat import template_problems
 from trainers.online import OnlineTrainer
 from trainers.replay import ReplaySettings
 from trainers.shapers import make_shaper
-from trainers.tool_calls import ToolCalls, guard_parser, tool_counts, tool_metrics
+from trainers.tool_calls import ToolCalls, tool_counts, tool_metrics
 
 END = "<|im_end|>"
 
@@ -271,6 +277,40 @@ def test_metrics(build) -> None:
     assert logged["tools/calls_per_turn"] == 1
     assert logged["tools/failures_per_turn"] == pytest.approx(1 / 3)
     assert 0.3 < logged["tools/result_share"] < 0.7
+
+
+@pytest.mark.usefixtures("spying")
+def test_evaluation_calls_tools_as_training_does(build, tool_tokenizer) -> None:
+    """Token for token, and with the same last turn for the rewards."""
+    trainer = build(list(SCRIPTS))
+    output = generate(trainer)
+    script = Scripted(tool_tokenizer)
+
+    def write(contexts: Any, most: int, numbers: Any) -> Any:
+        return [(ids[:most], [-1.0] * len(ids), [0.5] * len(ids)) for ids in script(contexts)[0]]
+
+    options = {"calculator": {}, "odd": {"timeout": 0.05, "max_characters": 1500}}
+    use = ToolUse(options, max_turns=4)
+    stage = Stage(use, tool_tokenizer, [2], max_tokens=1300, max_context=4096)
+    rows = list(trainer.train_dataset)
+    solutions = stage.solve(write, rows, [0] * len(rows), None)
+    for at, one in enumerate(solutions):
+        row, name = 2 * at, rows[at]["id"]
+        present = output["completion_mask"][row].bool()
+        asked = output["prompt_mask"][row].bool()
+        assert one.prompt_ids == output["prompt_ids"][row][asked].tolist(), name
+        assert one.completion_ids == output["completion_ids"][row][present].tolist(), name
+        assert one.mask == output["tool_mask"][row][present].tolist(), name
+        assert [p for p, own in zip(one.log_probs, one.mask, strict=True) if not own] == [
+            0.0
+        ] * one.mask.count(0)
+        messages = trainer.seen["completions"][row]
+        assert one.played["num_tool_calls"] == count_tool_calls([messages])[0], name
+        assert one.text == completion_text(messages), name
+    assert [one.finish for one in solutions].count("length") == 1  # the long result
+    exact = trainer._rewards["exact"][::2]
+    judged = verify(solutions, rewards.get("exact"), rows)
+    assert [one.verdict for one in judged] == (exact == 1).tolist()
 
 
 def test_it_trains(build) -> None:
