@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -277,6 +278,8 @@ def test_metrics(build) -> None:
     assert logged["tools/calls_per_turn"] == 1
     assert logged["tools/failures_per_turn"] == pytest.approx(1 / 3)
     assert 0.3 < logged["tools/result_share"] < 0.7
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    assert [name for name in logged if name.startswith("tools/") and f"`{name}`" not in page] == []
 
 
 @pytest.mark.usefixtures("spying")

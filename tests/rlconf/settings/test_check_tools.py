@@ -1,11 +1,15 @@
 """What of `tools` is refused before weights load, and what `rlconf validate` says of the rest."""
 
 import json
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from data import tools
+from data.tools import ToolError
 from rewards.errors import ConfigError
 from rlconf.building.parts import build_grpo_config, build_task, build_tools
 from rlconf.preview.validate import differences, report
@@ -42,6 +46,11 @@ class Box:
 '''
 
 
+def forget_plugins(stem: str) -> None:
+    for name in [one for one in sys.modules if one.startswith(f"rlconf_plugin_{stem}_")]:
+        plugins.forget(name)
+
+
 @pytest.fixture
 def questions(tmp_path: Path) -> list[str]:
     path = tmp_path / "questions.jsonl"
@@ -55,10 +64,7 @@ def plugin(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "phone.py"
     path.write_text(TOOL)
     yield path
-    import sys
-
-    for name in [one for one in sys.modules if one.startswith("rlconf_plugin_phone")]:
-        plugins.forget(name)
+    forget_plugins("phone")
 
 
 @pytest.mark.parametrize(
@@ -141,3 +147,31 @@ def test_a_tool_and_a_sandbox_of_ones_own(plugin: Path) -> None:
     assert python(code="1") == "boxed"
     with pytest.raises(ConfigError, match="country='x': expected int"):
         compose([*given, "tools.plug_phone.country=x"])
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "tools.md"
+
+
+def test_the_file_of_the_page_works(tmp_path: Path) -> None:
+    (source,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
+    path = tmp_path / source.splitlines()[0].removeprefix("# ")
+    path.write_text(source)
+    chosen = ["tools=[population,shorten]", "tools.shorten.length=20"]
+    try:
+        config = compose([f"plugins=[{path}]", *CHAT, *chosen])
+        population, shorten = build_tools(config)
+        assert population(city="Rome") == "2746000"
+        with pytest.raises(ToolError, match="known are Paris, Rome"):
+            population(city="Ulm")
+        assert shorten(text="x" * 50) == "x" * 20
+        (module,) = [one for one in sys.modules if one.startswith("rlconf_plugin_my_tools")]
+        sys.modules[module].test_population()
+    finally:
+        forget_plugins("my_tools")
+
+
+def test_the_page_names_every_tool_and_option() -> None:
+    page = PAGE.read_text()
+    for name in ("calculator", "python"):
+        options = plugins.settings_defaults(tools.get(name).settings)
+        assert [one for one in (name, *options) if f"`{one}`" not in page] == []
