@@ -38,6 +38,9 @@ Read:
     GRPOTrainer._tokenizer, .eos_token_ids, .pad_to_multiple_of, .mask_truncated_completions,
         .environments, .async_loop, ._log_completion_extra, ._log_metric, and .reward_funcs, whose
         entries are swapped while rewards are called (see `trainers/reward_signals.py`)
+    GRPOTrainer.generation_config, .use_vllm, .vllm_generation.max_completion_length,
+        .chat_template_kwargs, and `_generate_single_turn`, called by `trainers/agents.py`, as TRL
+        itself does between tool calls; its `rollout_func(prompts, trainer)` is ours there
     GRPOTrainer.tools, .rollout_func, .loss_type, .epsilon_low, .epsilon_high,
         .max_completion_length, and in training
         .current_gradient_accumulation_steps (see `trainers/replay/part.py`)
