@@ -41,7 +41,11 @@ def make_phone(settings):
         return f"+{settings.country} {len(name)}"
     return phone
 
-@environment("plug_desk", settings=PhoneSettings)
+@dataclass(frozen=True)
+class DeskSettings:
+    country: int = 49
+
+@environment("plug_desk", settings=DeskSettings)
 class Desk:
     def __init__(self, settings):
         self.country = settings.country
