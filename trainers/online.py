@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -47,6 +48,7 @@ from trainers.signals import SignalRecorder, Signals, evaluating
 from trainers.speed import FasterGRPO
 from trainers.speed.settings import misfits
 from trainers.state import State, Stateful
+from trainers.tool_calls import ToolCalls
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ _log = logging.getLogger(__name__)
 _TEXT = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
 
 
-class OnlineTrainer(GuardedTrainer, FasterGRPO):
+class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
     """GRPO with advantage shapers, listeners for rollouts, and a resume that is exact at any step.
 
     Takes everything that `trl.GRPOTrainer` takes, and:
@@ -78,6 +80,7 @@ class OnlineTrainer(GuardedTrainer, FasterGRPO):
     Attributes:
         first_step: optimiser steps taken before this training, by another stage of the run;
             rollouts are numbered on from there.
+        rows: of the data set, those that completions are being generated for.
         stateful: by name, what is saved with every checkpoint and restored before the first batch
             is drawn: the curriculum, and shapers, reward functions and listeners with
             `state_dict`/`load_state_dict` (`trainers.state.Stateful`). Whoever adds a part with a
@@ -106,7 +109,11 @@ class OnlineTrainer(GuardedTrainer, FasterGRPO):
         curriculum: Curriculum | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        with warnings.catch_warnings():
+            # TRL says so of every `rollout_func`; ours is held to this TRL by tests/contract.
+            warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
+            super().__init__(*args, **kwargs)
+        self.rows: Sequence[dict[str, Any]] = ()
         self.shapers = list(shapers)
         self.filters = list(filters)
         self.reward_decay = dict(reward_decay or {})
@@ -279,6 +286,7 @@ class OnlineTrainer(GuardedTrainer, FasterGRPO):
         training = self.model.training
         if training:
             self.generation += 1
+        self.rows = inputs
         self._weigh_rewards(training)
         self._listener = self._recorder if training or self._asked.of_tokens else None
         try:

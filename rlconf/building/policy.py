@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rewards.errors import ConfigError
+from rlconf.settings.check_tools import native_of
 from rlconf.settings.problems import Problem, raise_all
 from rlconf.settings.schema import Config, PeftSection
 from rlconf.settings.trl_fields import method_of
@@ -118,7 +119,14 @@ def _check_template(config: Config, task: Task, tokenizer: PreTrainedTokenizerBa
     if not rows:
         return
     texts = method_of(config.trainer) == "sft" and config.demonstrations.path is None
-    found = template_problems(tokenizer, rows[0]["prompt"], demonstrations=texts)
+    found = template_problems(
+        tokenizer,
+        rows[0]["prompt"],
+        demonstrations=texts,
+        tools=bool(config.tools) or native_of(task) is not None,
+        turns=task.played_in is not None,
+        template_kwargs=config.trainer.get("chat_template_kwargs"),
+    )
     raise_all([Problem(text) for text in found])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ from rlconf.evaluation.evaluate import share
 from rlconf.redact import redact
 from rlconf.runs import launch
 from rlconf.runs.launch import World
+from rlconf.settings.check_tools import check_task_suits_tools, tool_use
 from rlconf.settings.problems import is_installed
 from rlconf.settings.schema import Config
 from rlconf.solutions.bar import Bar
@@ -80,6 +82,7 @@ def draw_solutions(
     """
     settings = config.sampling
     task = build_task(config)
+    check_task_suits_tools(config, task)
     if rows is None:
         rows = getattr(task, settings.split)[: settings.limit]
     if not rows:
@@ -128,7 +131,7 @@ def _engine(config: Config, task: Task, world: World) -> tuple[Draw, PreTrainedT
         "chat_template_kwargs": config.trainer.get("chat_template_kwargs"),
     }
     if settings.engine == "vllm":
-        _check_vllm(config, world)
+        _check_vllm(config, world, task)
         from data.solutions.vllm import VLLMSampler
 
         tokenizer, source = build_tokenizer(config, task), model_source(config)
@@ -141,12 +144,27 @@ def _engine(config: Config, task: Task, world: World) -> tuple[Draw, PreTrainedT
         return VLLMSampler(source, tokenizer, **drawing, engine=engine), tokenizer, source
     model, tokenizer = build_model(config, task)
     draw = partial(
-        sample, model.to(world.device), tokenizer, batch_size=settings.batch_size, **drawing
+        sample,
+        model.to(world.device),
+        tokenizer,
+        batch_size=settings.batch_size,
+        environment=tool_use(config, task) or task.played_in,
+        **drawing,
     )
     return draw, tokenizer, model.name_or_path
 
 
-def _check_vllm(config: Config, world: World) -> None:
+def _check_vllm(config: Config, world: World, task: Task) -> None:
+    if (use := tool_use(config, task)) is not None:
+        raise ConfigError(
+            f"sampling.engine=vllm and the tools {use.name}: turns are drawn by transformers; use "
+            "sampling=hf"
+        )
+    if task.played_in is not None:
+        raise ConfigError(
+            f"sampling.engine=vllm and task {task.name!r}, which is played in the environment "
+            f"{task.played_in.name!r}: turns are drawn by transformers; use sampling=hf"
+        )
     if config.model.name == "tiny":
         raise ConfigError("sampling.engine=vllm and model=tiny: use sampling=hf")
     if not is_installed("vllm"):
@@ -167,11 +185,17 @@ def _check_vllm(config: Config, world: World) -> None:
         )
 
 
+def _environment(task: Task) -> dict[str, Any] | None:
+    """Where the solutions are played, as JSON."""
+    played = task.played_in
+    return None if played is None else asdict(played)
+
+
 def _identity(
     config: Config, task: Task, model: str, tokenizer: PreTrainedTokenizerBase, limit: int
 ) -> dict[str, Any]:
     """What the solutions depend on: another of these, another file."""
-    settings = config.sampling
+    settings, use = config.sampling, tool_use(config, task)
     return redact(
         {
             "model": model,
@@ -181,6 +205,8 @@ def _identity(
             "chat_template_sha256": template_digest(tokenizer),
             "chat_template_kwargs": config.trainer.get("chat_template_kwargs"),
             "task": config.task,
+            "environment": _environment(task),
+            **({} if use is None else {"tools": asdict(use)}),
             "split": settings.split,
             "limit": settings.limit,
             "reward": task.rewards[0],
