@@ -10,17 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import (
-    Cache,
-    DynamicCache,
     GenerationConfig,
     LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.cache_utils import DynamicLayer
 
 from data.prompts import prompt_ids
 from data.solutions.draw import Draw, uniforms
+from data.solutions.prefix import prompts_read_once
 from data.solutions.solution import Solution
 from data.tasks import Row
 
@@ -129,7 +127,7 @@ def _generate(
     sequences = model.generate(
         input_ids=input_ids,
         attention_mask=mask,
-        past_key_values=shared_prompts(model, input_ids, mask),
+        past_key_values=prompts_read_once(model, input_ids, mask),
         generation_config=config,
         logits_processor=LogitsProcessorList([draw]),
     )
@@ -140,40 +138,6 @@ def _generate(
         length = next((at + 1 for at, token in enumerate(ids) if token in ends), len(ids))
         drawn.append((ids[:length], log_probs[row][:length], entropy[row][:length]))
     return drawn
-
-
-def shared_prompts(model: PreTrainedModel, input_ids: Tensor, mask: Tensor) -> Cache | None:
-    """Keys and values of all but the last prompt token, each different prompt read once.
-
-    `generate` would read the prompt once for each of its solutions, which is most of the work where
-    a prompt is long and an answer short.
-
-    Args:
-        model: A causal language model.
-        input_ids: (B, width), padded at the left.
-        mask: (B, width).
-
-    Returns:
-        The cache of all B rows; None where nothing is shared, or where the model keeps anything but
-        plain keys and values (a sliding window, a recurrent state, virtual tokens of an adapter).
-    """
-    different, rows = torch.unique(
-        torch.stack([input_ids, mask], dim=-1), dim=0, return_inverse=True
-    )
-    layers = DynamicCache(config=model.config.get_text_config(decoder=True)).layers
-    plain = bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
-    adapter = getattr(model, "active_peft_config", None)
-    virtual = adapter is not None and adapter.is_prompt_learning
-    width = input_ids.shape[1]
-    if len(different) == len(input_ids) or width == 1 or not plain or virtual:
-        return None
-    ids, seen = different.unbind(dim=-1)
-    once = GenerationConfig(max_new_tokens=1, do_sample=False, return_dict_in_generate=True)
-    read = model.generate(input_ids=ids, attention_mask=seen, generation_config=once)
-    cache = read.past_key_values
-    cache.crop(-1)  # the last token is read again, to draw what follows it
-    cache.batch_select_indices(rows)
-    return cache
 
 
 def pad_left(prompts: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ import torch
 from transformers import GenerationConfig, MistralConfig, MistralForCausalLM
 
 from data.solutions import sample
-from data.solutions.sample import shared_prompts
+from data.solutions.prefix import prompts_read_once
 from data.tasks import make_task
 from trainers.models.tiny import TinySettings, build_tiny
 
@@ -126,14 +126,14 @@ def test_solutions_of_a_question_share_the_reading_of_its_prompt(policy):
 
 def test_only_plain_keys_and_values_are_shared(policy):
     ids = torch.tensor([[3, 4, 5]] * 2 + [[3, 4, 6]])
-    cache = shared_prompts(policy[0], ids, torch.ones_like(ids))
+    cache = prompts_read_once(policy[0], ids, torch.ones_like(ids))
     assert cache is not None
     assert (len(cache.layers[0].keys), cache.get_seq_length()) == (3, 2)
-    assert shared_prompts(policy[0], ids[1:], torch.ones_like(ids[1:])) is None  # none twice
+    assert prompts_read_once(policy[0], ids[1:], torch.ones_like(ids[1:])) is None  # none twice
     small = {"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     small |= {"num_key_value_heads": 1, "intermediate_size": 8}
     windowed = MistralForCausalLM(MistralConfig(**small, sliding_window=2))
-    assert shared_prompts(windowed, ids, torch.ones_like(ids)) is None
+    assert prompts_read_once(windowed, ids, torch.ones_like(ids)) is None
 
 
 def test_a_question_that_occurs_again_is_not_answered_alike_again(policy):
