@@ -104,3 +104,34 @@ def test_dpo_has_no_use_for_shapers_demonstrations_or_a_moving_reference():
     assert "a moving reference is not in the checkpoints" in text
     assert "trainer=dpo has no such setting, it belongs to trainer=grpo" in text
     assert compose(["trainer=dpo", "debug=fast"]).trainer["max_length"] is None
+
+
+def test_options_of_voting_methods():
+    config = compose(["vote=cisc", "vote.options.cisc.temperature=1"])
+    assert config.vote.options == {"cisc": {"temperature": 1}}
+    voting = "vote.methods=[majority,cisc,star]"
+    text = refused(
+        voting,
+        "vote.options.cisc.temprature=0.1",
+        "vote.options.cisc.power=2",
+        "vote.options.majority.power=2",
+        "vote.options.star.weights=[1,1]",
+        "vote.options.cics.temperature=1",
+        "vote.options.borda.power=1",
+        "judge.deepconf_window=0",
+    )
+    for part in (
+        "vote.options.cisc.temprature: cisc has no such option; did you mean "
+        "vote.options.cisc.temperature? (its options: measure, temperature)",
+        "vote.options.cisc.power: cisc has no such option, borda does",
+        "vote.options.majority.power: majority has no such option, borda does (its options: none)",
+        "vote.options.star.weights=[1, 1]: expected tuple of float, float, float",
+        "vote.options.cics: there is no such voting method; did you mean cisc?",
+        "vote.options.borda is set and borda does not vote: add it, "
+        "vote.methods=[majority,cisc,star,borda]",
+        "judge.deepconf_window=0: expected 1 or more",
+    ):
+        assert part in text
+    assert refused(voting, "vote.options.cisc.temperature=0") == (
+        "vote.options.cisc: temperature=0: expected more than 0"
+    )
