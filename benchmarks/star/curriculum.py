@@ -45,8 +45,6 @@ from trainers.shapers import make_shaper
 HERE = Path(__file__).parent
 GENERATIONS = 8
 EVERY = 20
-TEST = 400
-GOAL = 0.5
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,12 @@ class Regime:
         questions: to train on.
         probe: rollouts of each that measure its pass rate.
         foothold: levels that are trained on as well and not tested.
+        tests: questions to test on.
+        warm_batch: demonstrations a step of the warm start.
         task: its name.
         options: of the task.
         reward: what says that an answer is right.
+        goal: an accuracy; how many rollouts it takes to get there is compared.
         arms: names of `ARMS`; the others are held against the first.
     """
 
@@ -72,9 +73,12 @@ class Regime:
     questions: int = 1024
     probe: int = 8
     foothold: tuple[int, ...] = ()
+    tests: int = 400
+    warm_batch: int = TinySettings.warm_batch
     task: str = "sort"
     options: dict[str, Any] = field(default_factory=dict)
     reward: str = "exact"
+    goal: float = 0.5
     arms: tuple[str, ...] = ("none", "easy to hard", "two stages", "online")
 
     @property
@@ -95,6 +99,21 @@ REGIMES = {
     # Levels 4-7 alone give no signal.
     "sort 4-7, foothold 3": Regime(range(4, 8), foothold=(3,)),
     "sort 3-9": Regime(range(3, 10)),
+    # Level k asks for the k largest digits of a table of five or six, as a list.
+    "tables": Regime(
+        range(1, 5),
+        steps=60,
+        prompts=16,
+        questions=256,
+        probe=4,
+        tests=160,
+        warm_batch=64,
+        task="micro_tables",
+        options={"templates": ["top_1", "top_2", "top_3", "top_4"], "sizes": [5, 6], "ood_size": 0},
+        reward="table_exact",
+        goal=0.25,
+        arms=("none", "easy to hard", "two stages", "online", "online + ucas", "composite"),
+    ),
 }
 ONLINE = {
     "mode": "online",
@@ -168,12 +187,17 @@ class Started:
         return verify(drawn, self.reward, rows)
 
 
+def task_of(given: Regime, seed: int) -> Task:
+    """The task of a regime."""
+    levels = [*given.foothold, *given.levels]
+    sizes = {"train_size": given.questions, "dev_size": 0, "test_size": given.tests}
+    return make_task(given.task, {"levels": levels, **sizes, **given.options}, seed=seed)
+
+
 def begin(given: Regime, seed: int) -> Started:
     """The task and the warm-started model of a seed."""
-    levels = [*given.foothold, *given.levels]
-    sizes = {"train_size": given.questions, "dev_size": 0, "test_size": TEST}
-    task = make_task(given.task, {"levels": levels, **sizes, **given.options}, seed=seed)
-    model, tokenizer = tiny_model(TinySettings(), task, seed=seed)
+    task = task_of(given, seed)
+    model, tokenizer = tiny_model(TinySettings(warm_batch=given.warm_batch), task, seed=seed)
     return Started(task, model, tokenizer, seed, rewards.get(given.reward))
 
 
@@ -225,7 +249,12 @@ def train(
     return trainer.state
 
 
-def train_one(regime: str, name: str, seed: int) -> dict[str, Any]:
+def kept(folder: Path, regime: str, name: str, seed: int) -> Path:
+    """Where `run --keep FOLDER` puts a trained model."""
+    return folder / f"{regime}-{name}-{seed}".replace(" ", "_")
+
+
+def train_one(regime: str, name: str, seed: int, keep: Path | None = None) -> dict[str, Any]:
     """Train one run; its accuracy by level along the way."""
     given, arm, started = REGIMES[regime], ARMS[name], begin(REGIMES[regime], seed)
     asked = [row for row in started.task.test if row["level"] in given.levels]
@@ -261,6 +290,8 @@ def train_one(regime: str, name: str, seed: int) -> dict[str, Any]:
     state = train(started, given, arm, steps, curriculum, [Test()])
     seconds = time.process_time() - began
     note(state.global_step)
+    if keep is not None:
+        started.model.save_pretrained(kept(keep, regime, name, seed))
     return {
         "regime": regime,
         "arm": name,
@@ -287,17 +318,19 @@ def done() -> dict[tuple[str, str, int], dict[str, Any]]:
     return {(row["regime"], row["arm"], row["seed"]): row for row in rows}
 
 
-def run(regimes: list[str], seeds: list[int], minutes: float) -> None:
+def run(
+    regimes: list[str], seeds: list[int], arms: list[str], minutes: float, keep: Path | None
+) -> None:
     """Run what is missing until the time is over."""
     began, finished = time.monotonic(), done()
     for seed in seeds:
         for regime in regimes:
             for arm in REGIMES[regime].arms:
-                if (regime, arm, seed) in finished:
+                if (regime, arm, seed) in finished or arm not in arms:
                     continue
                 if time.monotonic() - began > 60 * minutes:
                     return
-                row = train_one(regime, arm, seed)
+                row = train_one(regime, arm, seed, keep)
                 with REGIMES[regime].results.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 last = row["curve"][-1]["accuracy"]
@@ -317,12 +350,13 @@ def area(curve: list[dict[str, Any]], end: int) -> float:
 
 def figures(row: dict[str, Any]) -> dict[str, float]:
     """The figures of one run that are compared."""
-    end = REGIMES[row["regime"]].steps * REGIMES[row["regime"]].rollouts
-    reached = [p["rollouts"] for p in row["curve"] if p["accuracy"] >= GOAL]
+    given = REGIMES[row["regime"]]
+    end = given.steps * given.rollouts
+    reached = [p["rollouts"] for p in row["curve"] if p["accuracy"] >= given.goal]
     return {
         "accuracy": row["curve"][-1]["accuracy"],
         "area": area(row["curve"], end),
-        f"rollouts to {GOAL:g}": float(reached[0] if reached else end),
+        f"rollouts to {given.goal:g}": float(reached[0] if reached else end),
     }
 
 
@@ -342,7 +376,7 @@ def table() -> None:
             continue
         print(f"\n### {regime}: {given.steps * given.rollouts} rollouts\n")
         names = list(figures(next(iter(here.values()))))
-        print(f"| arm | seeds | {' | '.join(names)} | reached {GOAL:g} |")
+        print(f"| arm | seeds | {' | '.join(names)} | reached {given.goal:g} |")
         print("| --- | --- |" + " --- |" * (len(names) + 1))
         first = given.arms[0]
         base = {s: figures(row) for (a, s), row in here.items() if a == first}
@@ -359,7 +393,8 @@ def table() -> None:
                     gaps = [figures(row)[name] - base[s][name] for s, row in mine.items()]
                     cell += f" ({told(gaps, digits, '+')})"
                 cells.append(cell)
-            reached = sum(any(p["accuracy"] >= GOAL for p in row["curve"]) for row in mine.values())
+            highest = [max(p["accuracy"] for p in row["curve"]) for row in mine.values()]
+            reached = sum(value >= given.goal for value in highest)
             print(f"| {arm} | {len(mine)} | {' | '.join(cells)} | {reached} of {len(mine)} |")
             levels: dict[int, list[float]] = defaultdict(list)
             for row in mine.values():
@@ -382,14 +417,17 @@ def main() -> None:
     runner = commands.add_parser("run")
     runner.add_argument("--regimes", nargs="+", default=list(REGIMES), choices=REGIMES)
     runner.add_argument("--seeds", default="0-4", help="a range, both ends included")
+    runner.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     runner.add_argument("--minutes", type=float, default=8)
+    runner.add_argument("--keep", type=Path, help="folder for the trained models")
     commands.add_parser("table")
     options = parser.parse_args()
     if options.command == "table":
         table()
         return
     first, _, last = options.seeds.partition("-")
-    run(options.regimes, list(range(int(first), int(last or first) + 1)), options.minutes)
+    seeds = list(range(int(first), int(last or first) + 1))
+    run(options.regimes, seeds, options.arms, options.minutes, options.keep)
 
 
 if __name__ == "__main__":

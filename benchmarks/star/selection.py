@@ -1,13 +1,13 @@
 """Which way of choosing among 8 answers is right most often, on a model trained here; by seed.
 
-    OMP_NUM_THREADS=1 python benchmarks/star/selection.py run --minutes 8
+    python benchmarks/star/curriculum.py run --regimes tables --arms composite --keep MODELS
+    OMP_NUM_THREADS=1 python benchmarks/star/selection.py run --models MODELS
     python benchmarks/star/selection.py table
 
-A seed's model is trained without a curriculum for `STEPS` steps, which leaves it right in about
-half of its answers. It then answers the test questions `REPEATS` times with `MOST` solutions each,
-every time with other random numbers. The first 8 of each time vote, by each method with the
-package's defaults, and by some with other options. An answer that is a list is compared with its
-items in order of the alphabet, since their order does not count.
+The first line trains the models, one a seed. Each answers test questions of `LEVELS` `REPEATS` times
+with `MOST` solutions each, every time with other random numbers. The first 8 of each time vote, by
+each method with the package's defaults, and by some with other options. An answer that is a list is
+compared with its items in order, since their order does not count.
 
 | figure | is |
 | --- | --- |
@@ -29,18 +29,22 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from curriculum import ARMS, REGIMES, begin, train
+from curriculum import REGIMES, Started, kept, task_of
+from transformers import AutoModelForCausalLM
 
+import rewards
 from data.solutions import Solution, accuracy, pass_at_k, score
 from data.solutions.ranking import Question, calibration, questions_of, within
 from data.solutions.statistics import mean
 from data.solutions.trajectory import with_confidence
 from data.solutions.vote import Electorate, Vote
 from rewards.table.reply import read_reply
+from trainers.models.tiny import tiny_tokenizer
 
 RESULTS = Path(__file__).with_name("selection.jsonl")
-REGIME = "tables"
-STEPS = 60
+ARM = "composite"
+LEVELS = range(1, 3)
+QUESTIONS = 160
 REPEATS = 5
 MOST = 16
 K = 8
@@ -62,12 +66,15 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 MEASURES = ("crew", "self_certainty", "deepconf", "exp_diff", "prob", "paper")
 
 
-def run_one(seed: int) -> dict[str, Any]:
-    """Train a seed's model, sample, vote."""
-    given, began = REGIMES[REGIME], time.process_time()
-    started = begin(given, seed)
-    train(started, given, ARMS["none"], STEPS)
-    rows = [row for row in started.task.test if row["level"] in given.levels]
+def run_one(seed: int, models: Path) -> dict[str, Any]:
+    """Load a seed's model, sample, vote."""
+    began = time.process_time()
+    options = {**REGIMES["tables"].options, "templates": [f"top_{level}" for level in LEVELS]}
+    given = replace(REGIMES["tables"], levels=LEVELS, tests=QUESTIONS, options=options)
+    task = task_of(given, seed)
+    model = AutoModelForCausalLM.from_pretrained(kept(models, "tables", ARM, seed)).eval()
+    started = Started(task, model, tiny_tokenizer(task), seed, rewards.get(given.reward))
+    rows = task.test
     repeats = []
     for repeat in range(REPEATS):
         drawn = started.solve(rows, MOST, 3000 + 100 * repeat)
@@ -170,13 +177,13 @@ def done() -> dict[int, dict[str, Any]]:
     return {row["seed"]: row for row in map(json.loads, lines)}
 
 
-def run(seeds: Sequence[int], minutes: float) -> None:
+def run(seeds: Sequence[int], models: Path, minutes: float) -> None:
     """Run what is missing until the time is over."""
     began, finished = time.monotonic(), done()
     for seed in seeds:
         if seed in finished or time.monotonic() - began > 60 * minutes:
             continue
-        row = run_one(seed)
+        row = run_one(seed, models)
         with RESULTS.open("a") as file:
             file.write(json.dumps(row) + "\n")
         said = f"seed {seed}: one solution {row['one solution']:.3f}, {row['cpu_seconds']} s"
@@ -231,6 +238,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     runner = commands.add_parser("run")
     runner.add_argument("--seeds", default="0-4", help="a range, both ends included")
+    runner.add_argument("--models", type=Path, required=True, help="of curriculum.py run --keep")
     runner.add_argument("--minutes", type=float, default=8)
     commands.add_parser("table")
     options = parser.parse_args()
@@ -238,7 +246,7 @@ def main() -> None:
         table()
         return
     first, _, last = options.seeds.partition("-")
-    run(range(int(first), int(last or first) + 1), options.minutes)
+    run(range(int(first), int(last or first) + 1), options.models, options.minutes)
 
 
 if __name__ == "__main__":
