@@ -4,10 +4,10 @@
     OMP_NUM_THREADS=1 python benchmarks/star/selection.py run --models MODELS
     python benchmarks/star/selection.py table
 
-The first line trains the models, one a seed. Each answers test questions of `LEVELS` `REPEATS` times
-with `MOST` solutions each, every time with other random numbers. The first 8 of each time vote, by
-each method with the package's defaults, and by some with other options. An answer that is a list is
-compared with its items in order, since their order does not count.
+The first line trains the models, one a seed. Each answers test questions of `LEVELS` `REPEATS`
+times with `MOST` solutions each, every time with other random numbers. The first 8 of each time
+vote, by each method with the package's defaults, and by some with other options. An answer that is
+a list is compared with its items in order, since their order does not count.
 
 | figure | is |
 | --- | --- |
