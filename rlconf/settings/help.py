@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import re
 import typing
-from typing import Any
 
 from rlconf.settings import plugins, schema, tree
 from rlconf.settings.fields import describe_type, inner_section
@@ -34,15 +33,14 @@ def choices_and_keys() -> str:
     lines += [f"  {group}.NAME.OPTION  options of a chosen {group}" for group in _ROWS]
     lines += ["  curriculum.OPTION  see rlconf/conf/curriculum/ and docs/star.md"]
     lines += ["  replay.OPTION  see rlconf/conf/replay/ and docs/spear.md"]
-    lines += _vote_lines()
     lines += _section_lines(schema.Config, "")
     return "\n".join(lines)
 
 
-def attribute_lines(documented: Any, heading: str = "Attributes") -> dict[str, str]:
-    """The `Attributes:`, or `Args:`, of a docstring: each one's text on one line."""
-    text = inspect.getdoc(documented) or ""
-    _, _, block = text.partition(f"{heading}:\n")
+def attribute_lines(cls: type) -> dict[str, str]:
+    """The `Attributes:` of a docstring: each field's text on one line."""
+    text = inspect.getdoc(cls) or ""
+    _, _, block = text.partition("Attributes:\n")
     found: dict[str, str] = {}
     name = ""
     for line in block.splitlines():
@@ -53,22 +51,6 @@ def attribute_lines(documented: Any, heading: str = "Attributes") -> dict[str, s
         elif line.startswith("        ") and name:
             found[name] += " " + line.strip()
     return found
-
-
-def _vote_lines() -> list[str]:
-    """What each voting method can be told."""
-    from data.solutions.ballot import get, names
-
-    lines = []
-    for method in map(get, names()):
-        values = {"measure": method.measure, **method.options}
-        about = attribute_lines(method.function, "Args") | {"measure": "confidence to weigh by."}
-        lines += [
-            f"  vote.options.{method.name}.{name}  ({describe_type(kind)}; {values[name]}) "
-            f"{about.get(name, '')}".rstrip()
-            for name, kind in method.option_types.items()
-        ]
-    return lines
 
 
 def _section_lines(cls: type, prefix: str) -> list[str]:

@@ -352,7 +352,8 @@ class VoteSection:
         scale: confidences of a question as they are, or the lowest as 0 and the highest as 1.
         sizes: numbers of solutions on the curve. Null: 1, 2, 4, ... and all.
         subsets: of a question's solutions that a point of the curve averages over, at most.
-        options: of each method by its name, as in `vote.options.cisc.temperature=0.1`.
+        options: of methods, as in `vote.options.cisc.temperature=0.1`: `star.weights`,
+            `cisc.temperature`, `borda.power`, `deepconf.keep`, and `measure` of each that weighs.
         path: the Parquet file. Null: `solutions/FILE.votes.parquet`.
     """
 

@@ -4,9 +4,12 @@ import dataclasses
 
 import pytest
 
+from data.solutions import ballot
 from rewards.errors import ConfigError
 from rlconf.settings.check import check
 from rlconf.settings.compose import compose
+from rlconf.settings.help import attribute_lines
+from rlconf.settings.schema import VoteSection
 
 
 @pytest.mark.parametrize(
@@ -104,6 +107,14 @@ def test_dpo_has_no_use_for_shapers_demonstrations_or_a_moving_reference():
     assert "a moving reference is not in the checkpoints" in text
     assert "trainer=dpo has no such setting, it belongs to trainer=grpo" in text
     assert compose(["trainer=dpo", "debug=fast"]).trainer["max_length"] is None
+
+
+def test_help_names_every_option_of_voting_methods():
+    about = attribute_lines(VoteSection)["options"]
+    shipped = [m for m in map(ballot.get, ballot.names()) if m.function.__module__[:5] == "data."]
+    named = {f"`{method.name}.{key}`" for method in shipped for key in method.options}
+    assert len(named) == 4
+    assert all(name in about for name in named)
 
 
 def test_options_of_voting_methods():
