@@ -13,15 +13,13 @@ the policy answers the same test questions; the area under that curve is over ro
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import tempfile
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from benchmarks import paired
 
 RESULTS = Path(__file__).with_name("results.jsonl")
 GENERATIONS = 8
@@ -83,8 +81,6 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
     """Train one run; its accuracy by level along the way."""
     import torch
     from datasets import Dataset
-    from transformers import TrainerCallback
-    from trl import GRPOConfig
 
     import rewards
     from data.difficulty import measure
@@ -129,11 +125,6 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
         curriculum = Curriculum(CurriculumSettings(**settings), rates)
     curve: list[dict[str, Any]] = []
 
-    class Test(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if state.global_step % EVERY == 0:
-                note(state.global_step)
-
     def note(step: int) -> None:
         was_training = model.training
         found = summary(solve(asked, 2, 2000))
@@ -146,34 +137,18 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
     trainer = OnlineTrainer(
         model=model,
         reward_funcs=exact,
-        args=GRPOConfig(
-            output_dir=tempfile.mkdtemp(),
-            use_cpu=True,
-            bf16=False,
-            gradient_checkpointing=False,
+        args=paired.recipe(
             per_device_train_batch_size=given.rollouts,
             num_generations=GENERATIONS,
             max_completion_length=task.max_completion_tokens,
-            temperature=1.0,
-            learning_rate=1e-3,
-            lr_scheduler_type="constant_with_warmup",
-            warmup_steps=10,
-            adam_beta2=0.98,
-            loss_type="dapo",
-            epsilon_high=0.28,
-            beta=0.0,
             max_steps=steps,
-            logging_steps=10,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
             seed=seed,
         ),
         train_dataset=Dataset.from_list(task.train),
         processing_class=tokenizer,
         curriculum=curriculum,
         accuracy_reward="exact",
-        callbacks=[Test()],
+        callbacks=[paired.every(EVERY, note)],
     )
     began = time.perf_counter()
     trainer.train()
@@ -197,97 +172,33 @@ def hard_from(log: list[dict[str, Any]]) -> int | None:
     return next((entry["step"] for entry in log if entry.get("curriculum/stage") == 2), None)
 
 
-def done() -> dict[tuple[str, str, int], dict[str, Any]]:
-    """Results so far by (regime, arm, seed)."""
-    if not RESULTS.exists():
-        return {}
-    rows = [json.loads(line) for line in RESULTS.read_text().splitlines()]
-    return {(row["regime"], row["arm"], row["seed"]): row for row in rows}
-
-
-def run(regimes: list[str], seeds: list[int], minutes: float) -> None:
-    """Run what is missing until the time is over."""
-    began, finished = time.monotonic(), done()
-    for seed in seeds:
-        for regime in regimes:
-            for arm in ARMS:
-                if (regime, arm, seed) in finished:
-                    continue
-                if time.monotonic() - began > 60 * minutes:
-                    return
-                row = train_one(regime, arm, seed)
-                with RESULTS.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                last = row["curve"][-1]["accuracy"]
-                sys.stderr.write(f"{regime}, {arm}, seed {seed}: {last:.3f}, {row['seconds']} s\n")
-
-
-def area(curve: list[dict[str, Any]], end: int) -> float:
-    """Mean accuracy over rollouts from 0 to `end`, the first and last value going on sideways."""
-    points = [(0, curve[0]["accuracy"]), *((p["rollouts"], p["accuracy"]) for p in curve)]
-    points.append((end, points[-1][1]))
-    total = 0.0
-    for (x0, y0), (x1, y1) in pairwise(points):
-        total += (min(x1, end) - min(x0, end)) * (y0 + y1) / 2
-    return total / end
-
-
 def figures(row: dict[str, Any]) -> dict[str, float]:
     """The figures of one run that are compared."""
-    end = REGIMES[row["regime"]].steps * REGIMES[row["regime"]].rollouts
-    reached = [p["rollouts"] for p in row["curve"] if p["accuracy"] >= GOAL]
-    return {
-        "accuracy": row["curve"][-1]["accuracy"],
-        "area": area(row["curve"], end),
-        f"rollouts to {GOAL:g}": float(reached[0] if reached else end),
-    }
+    given = REGIMES[row["regime"]]
+    return paired.progress(row, GOAL, given.steps * given.rollouts)
 
 
 def table() -> None:
     """Print, per regime, each arm's figures, their paired difference, and accuracy by level."""
-    from data.solutions.statistics import mean
-
-    def told(values: list[float], digits: int, sign: str = "") -> str:
-        found = mean(values)
-        half = "" if found.low is None else f" ± {found.value - found.low:.{digits}f}"
-        return f"{found.value:{sign}.{digits}f}{half}"
-
-    rows = done()
+    rows = paired.done(RESULTS)
     for regime, given in REGIMES.items():
-        tested = given.levels
         here = {(a, s): row for (r, a, s), row in rows.items() if r == regime}
         if not here:
             continue
         print(f"\n### {regime}: {given.steps * given.rollouts} rollouts\n")
-        names = list(figures(next(iter(here.values()))))
-        print(f"| arm | seeds | {' | '.join(names)} | reached {GOAL:g} |")
-        print("| --- | --- |" + " --- |" * (len(names) + 1))
-        base = {s: figures(row) for (a, s), row in here.items() if a == "none"}
-        by_level: dict[str, dict[int, list[float]]] = {}
+        paired.print_table(here, ARMS, "none", figures, GOAL)
+        print(f"\n| arm | {' | '.join(f'level {level}' for level in given.levels)} |")
+        print("| --- |" + " --- |" * len(given.levels))
         for arm in ARMS:
-            mine = {s: row for (a, s), row in here.items() if a == arm and s in base}
-            if not mine:
-                continue
-            cells = []
-            for name in names:
-                digits = 0 if name.startswith("rollouts") else 3
-                cell = told([figures(row)[name] for row in mine.values()], digits)
-                if arm != "none":
-                    gaps = [figures(row)[name] - base[s][name] for s, row in mine.items()]
-                    cell += f" ({told(gaps, digits, '+')})"
-                cells.append(cell)
-            reached = sum(any(p["accuracy"] >= GOAL for p in row["curve"]) for row in mine.values())
-            print(f"| {arm} | {len(mine)} | {' | '.join(cells)} | {reached} of {len(mine)} |")
             levels: dict[int, list[float]] = defaultdict(list)
-            for row in mine.values():
+            for row in (row for (a, _), row in here.items() if a == arm):
                 for level, value in row["curve"][-1]["levels"].items():
                     levels[int(level)].append(value)
-            by_level[arm] = levels
-        print(f"\n| arm | {' | '.join(f'level {level}' for level in tested)} |")
-        print("| --- |" + " --- |" * len(tested))
-        for arm, levels in by_level.items():
-            cells = [f"{sum(levels[at]) / len(levels[at]):.2f}" for at in tested if levels[at]]
-            print(f"| {arm} | {' | '.join(cells)} |")
+            cells = [
+                f"{sum(levels[at]) / len(levels[at]):.2f}" for at in given.levels if levels[at]
+            ]
+            if cells:
+                print(f"| {arm} | {' | '.join(cells)} |")
 
 
 def main() -> None:
@@ -305,8 +216,13 @@ def main() -> None:
     if options.command == "table":
         table()
         return
-    first, _, last = options.seeds.partition("-")
-    run(options.regimes, list(range(int(first), int(last or first) + 1)), options.minutes)
+    jobs = [
+        (regime, arm, seed)
+        for seed in paired.seeds(options.seeds)
+        for regime in options.regimes
+        for arm in ARMS
+    ]
+    paired.run(RESULTS, jobs, train_one, options.minutes)
 
 
 if __name__ == "__main__":
