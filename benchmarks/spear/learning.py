@@ -80,8 +80,8 @@ class Arm:
 
 
 REGIMES = {
-    "sort 2-8": Regime("sort", range(2, 9), steps=160),
-    "sort 2-9": Regime("sort", range(2, 10), steps=240),
+    "sort 2-8": Regime("sort", range(2, 9), steps=120),
+    "sort 2-9": Regime("sort", range(2, 10), steps=200),
 }
 # SPEAR divides by no deviation, so what that alone does is an arm of its own. On `sort` every
 # completion answers and none is long enough to repeat itself: void is left out of Dr.BoT.
