@@ -12,7 +12,8 @@ from rewards.options import check_options
 from rewards.registry import Registry, did_you_mean
 
 # Importing a module registers what it defines; the last import, because each needs the above.
-from rewards import boxed, crew, exact, format, length, math, reasoning_gym, table, tool_calls  # isort: skip
+from rewards import boxed, crew, exact, format, length, math, reasoning_gym, success  # isort: skip
+from rewards import table, tool_calls  # isort: skip
 
 __all__ = [
     "CheckpointError",
@@ -40,6 +41,7 @@ __all__ = [
     "reasoning_gym",
     "reward",
     "spec",
+    "success",
     "table",
     "tool_calls",
 ]

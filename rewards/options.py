@@ -6,6 +6,7 @@ Used for reward functions, and fit for anything else that is described by names 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import types
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,17 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from rewards.errors import ConfigError
 from rewards.registry import did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class NoSettings:
+    """Settings of a part that has none."""
+
+
+def check_settings_class(kind: str, name: str, settings: Any) -> None:
+    """Raise ConfigError unless a registered part's settings are a dataclass."""
+    if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
+        raise ConfigError(f"{kind} '{name}': settings must be a dataclass, got {settings!r}")
 
 
 class _MismatchError(Exception):

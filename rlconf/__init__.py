@@ -6,7 +6,8 @@ Import from here, not from the rooms:
     from rlconf import ReplaySettings                            # constructor, and parts
     from rlconf import CRewDPOTrainer                            # trl.DPOTrainer's, and checks
     from rlconf import reward, shaper, rollout_filter, task      # decorators: register your own
-    from rlconf import ShaperBatch, Signals, FilterBatch, Task   # what those are given or give
+    from rlconf import environment, tool, sandbox                # likewise, for agents
+    from rlconf import ShaperBatch, Signals, FilterBatch, Task, Reply       # what those are given
 
 Every name is imported on first use, so that `import rlconf` stays below 0.3 s and loads no torch.
 """
@@ -15,7 +16,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from data.environments import Reply, environment
     from data.tasks import Task, task
+    from data.tools import RunLimits, RunResult, ToolError, ToolSettings, sandbox, tool
     from rewards import Isolation, reward
     from rewards.errors import (
         CheckpointError,
@@ -49,20 +52,28 @@ __all__ = [
     "NonFiniteError",
     "OnlineTrainer",
     "ReplaySettings",
+    "Reply",
     "RewardError",
     "RlconfError",
+    "RunLimits",
+    "RunResult",
     "SPEARTrainer",
     "STaRTrainer",
     "ShaperBatch",
     "Signals",
     "StorageError",
     "Task",
+    "ToolError",
+    "ToolSettings",
     "TopologyError",
     "UCASTrainer",
+    "environment",
     "reward",
     "rollout_filter",
+    "sandbox",
     "shaper",
     "task",
+    "tool",
 ]
 
 _HOME = {
@@ -74,20 +85,28 @@ _HOME = {
     "NonFiniteError": "rewards.errors",
     "OnlineTrainer": "trainers",
     "ReplaySettings": "trainers",
+    "Reply": "data.environments",
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",
     "SPEARTrainer": "trainers",
+    "RunLimits": "data.tools",
+    "RunResult": "data.tools",
     "STaRTrainer": "trainers",
     "ShaperBatch": "trainers.shapers",
     "Signals": "trainers.signals",
     "StorageError": "rewards.errors",
     "Task": "data.tasks",
+    "ToolError": "data.tools",
+    "ToolSettings": "data.tools",
     "TopologyError": "rewards.errors",
     "UCASTrainer": "trainers",
+    "environment": "data.environments",
     "reward": "rewards",
     "rollout_filter": "trainers.filters",
+    "sandbox": "data.tools",
     "shaper": "trainers.shapers",
     "task": "data.tasks",
+    "tool": "data.tools",
 }
 
 

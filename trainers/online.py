@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,6 +22,7 @@ from trl import GRPOTrainer
 
 from rewards.confidence import masked_mean
 from rewards.errors import ConfigError
+from rewards.tool_calls import count_tool_calls
 from trainers import resume
 from trainers._trl import IMAGE_KEYS, policy_is_active
 from trainers.compatibility import conflicts, remarks
@@ -46,6 +48,13 @@ from trainers.sampler import PlannedRepeatSampler, ResumableRepeatSampler
 from trainers.shapers.base import Shaper, ShaperBatch
 from trainers.signals import SignalRecorder, Signals, evaluating
 from trainers.state import State, Stateful
+from trainers.tool_calls import (
+    assistant_turns,
+    guard_parser,
+    tool_conflicts,
+    tool_counts,
+    tool_metrics,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +85,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
     Attributes:
         first_step: optimiser steps taken before this training, by another stage of the run;
             rollouts are numbered on from there.
+        rows: of the data set, those that completions are being generated for.
         stateful: by name, what is saved with every checkpoint and restored before the first batch
             is drawn: the curriculum, and shapers, reward functions and listeners with
             `state_dict`/`load_state_dict` (`trainers.state.Stateful`). Whoever adds a part with a
@@ -104,7 +114,11 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         curriculum: Curriculum | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        with warnings.catch_warnings():
+            # TRL says so of every `rollout_func`; ours is held to this TRL by tests/contract.
+            warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
+            super().__init__(*args, **kwargs)
+        self.rows: Sequence[dict[str, Any]] = ()
         self.shapers = list(shapers)
         self.filters = list(filters)
         self.reward_decay = dict(reward_decay or {})
@@ -147,6 +161,10 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
                 f"shapers ask for certainty at different temperatures ({sorted(temperatures)}): "
                 "set their confidence_temperature alike"
             )
+        if self.tools:
+            guard_parser(self._tokenizer)
+            ranks = self.accelerator.num_processes
+            problems += tool_conflicts(self.args, ranks, resume.is_sharded(self))
         if problems:
             raise ConfigError("\n".join(problems))
         self.replay: ReplayPart | None = None
@@ -199,6 +217,8 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
     def _generate(self, prompts: Any) -> Any:
         # Listens only: rewards that ask for signals need the token ids, which they are not given.
         output = super()._generate(prompts)
+        if self.tools:
+            self._log_tool_calls(output)
         if self._recorder is not None and self._asked.of_tokens:
             prompt_ids, completion_ids, tool_mask, *_, images, tool_images = output
             pictured = images is not None or any(tool_images or ())
@@ -207,6 +227,21 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             whole = (self._shapers_ask or self.replay is not None) and self.model.training
             self._recorder.clear(answers if self._asked.of_answers_alone and not whole else None)
         return output
+
+    def _log_tool_calls(self, output: Any) -> None:
+        """How the completions just generated called tools, over all ranks."""
+        _, _, tool_mask, completions, *_ = output
+        self._log_completion_extra("turns", [assistant_turns(one) for one in completions])
+        self._log_completion_extra("tool_calls", count_tool_calls(completions))
+        counts = torch.tensor([tool_counts(completions, tool_mask)], device=self.accelerator.device)
+        logged = self._metrics["train" if self.model.training else "eval"]
+        metrics = tool_metrics(
+            self._comm.gather(counts).sum(dim=0).tolist(),
+            logged["tools/call_frequency"][-1],
+            logged["tools/failure_frequency"][-1],
+        )
+        for name, value in metrics.items():
+            logged[name].append(value)
 
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
@@ -275,6 +310,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         training = self.model.training
         if training:
             self.generation += 1
+        self.rows = inputs
         self._weigh_rewards(training)
         self._listener = self._recorder if training or self._asked.of_tokens else None
         try:

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from rewards.errors import ConfigError
 
-__all__ = ["NoSettings", "check_settings_class", "make_settings"]
-
-
-@dataclasses.dataclass(frozen=True)
-class NoSettings:
-    """Settings of a part that has none."""
-
-
-def check_settings_class(kind: str, name: str, settings: Any) -> None:
-    """Raise ConfigError unless a registered part's settings are a dataclass."""
-    if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
-        raise ConfigError(f"{kind} '{name}': settings must be a dataclass, got {settings!r}")
+__all__ = ["make_settings"]
 
 
 def make_settings(settings: type, options: dict[str, Any], path: str) -> Any:

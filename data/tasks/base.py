@@ -17,14 +17,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
+from data.row import Row
 from rewards.errors import ConfigError
 from rewards.options import check_options
 from rewards.registry import Registry, place_of
 
-Row = dict[str, Any]
-"""One question: `prompt`, `answer`, `level` (int), `id` (the same for every copy of a question)."""
+if TYPE_CHECKING:
+    from data.environments.settings import EnvironmentSettings
+
+__all__ = ["COLUMNS", "Row", "Task", "TaskSpec", "get", "make_task", "names", "task"]
 
 COLUMNS = ("prompt", "answer", "level", "id")
 
@@ -43,10 +46,13 @@ class Task:
         alphabet: Every character of prompts and answers, for a tokenizer of single characters;
             None where a task needs a real tokenizer.
         demonstrate: `f(row, rng) -> completion` for the warm start of a model built from nothing.
-            It teaches the form of an answer and nothing about which answer is right.
+            It teaches the form of an answer and nothing about which answer is right. In an
+            environment a list: what is written in each turn.
         notes: What a user should know of how the rows came about, a sentence each: what was
             malformed, repeated or left out.
         ood: Rows unlike those of train, for a task that has such; for the final evaluation only.
+        environment: The environment in which the rows are played (`data.environments`), by name or
+            with its settings; None where one completion answers.
     """
 
     name: str
@@ -56,14 +62,29 @@ class Task:
     rewards: tuple[str, ...]
     max_completion_tokens: int
     alphabet: str | None = None
-    demonstrate: Callable[[Row, Random], str] | None = None
+    demonstrate: Callable[[Row, Random], str | list[str]] | None = None
     notes: tuple[str, ...] = ()
     ood: list[Row] = field(default_factory=list)
+    environment: str | EnvironmentSettings | None = None
 
     def __post_init__(self) -> None:
         """Refuse rows that lack a column: found here, it names the task and the split."""
         for split in ("train", "dev", "test", "ood"):
             _check_columns(f"task {self.name!r}, split {split!r}", getattr(self, split))
+
+    @property
+    def played_in(self) -> EnvironmentSettings | None:
+        """Where the rows are played turn by turn; None where they are not.
+
+        Raises:
+            ConfigError: If there is no environment of that name.
+        """
+        from data.environments.settings import EnvironmentSettings
+
+        chosen = self.environment
+        if isinstance(chosen, str):
+            chosen = EnvironmentSettings(chosen)
+        return None if chosen is None or chosen.spec.native else chosen
 
 
 Builder = Callable[[Any, int], Task]

@@ -18,7 +18,9 @@ from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
 from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_columns
 from rlconf.settings.check_curriculum import curriculum_settings
+from rlconf.settings.check_environment import with_environment
 from rlconf.settings.check_replay import replay_settings
+from rlconf.settings.check_tools import check_task_suits_tools, tool_turns
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
 from rlconf.settings.trl_fields import config_class, method_of
@@ -47,9 +49,11 @@ __all__ = [
     "build_reward",
     "build_task",
     "build_tokenizer",
+    "build_tools",
     "check_enough",
     "check_held_out",
     "check_same_tokens",
+    "columns",
     "dataset",
     "dev_rows",
     "prompt_lengths",
@@ -77,6 +81,7 @@ class Parts:
         shapers: in the order in which they are applied.
         filters: a completion must pass all.
         replay: settings of the self-imitation replay, or None.
+        tools: what the model may call while it writes.
         reward_decay: generations over which a reward's weight falls to 0, by name.
         peft_config: of the adapter, or None.
         curriculum: not bound to the rows yet, or None.
@@ -94,6 +99,7 @@ class Parts:
     shapers: list[Shaper] = field(default_factory=list)
     filters: list[RolloutFilter] = field(default_factory=list)
     replay: ReplaySettings | None = None
+    tools: list[Callable[..., Any]] = field(default_factory=list)
     reward_decay: dict[str, float] = field(default_factory=dict)
     peft_config: LoraConfig | None = None
     curriculum: Curriculum | None = None
@@ -123,11 +129,22 @@ class Parts:
             "shapers": self.shapers,
             "filters": self.filters,
             "replay": self.replay,
+            "tools": self.tools or None,
             "reward_decay": self.reward_decay,
             "curriculum": self.curriculum,
             "rollout_data": self.recorded_columns,
             "accuracy_reward": accuracy if accuracy in names else None,
+            "rollout_func": self._rollout_func(),
         }
+
+    def _rollout_func(self) -> Callable[..., Any] | None:
+        """How completions are made where the task is played in an environment, else TRL's way."""
+        played = self.task.played_in
+        if played is None:
+            return None
+        from trainers.agents import EnvironmentRollout
+
+        return EnvironmentRollout(played)
 
 
 def build(config: Config, output_dir: str | Path) -> Parts:
@@ -142,8 +159,9 @@ def build(config: Config, output_dir: str | Path) -> Parts:
             generation batch, or the model cannot be loaded.
     """
     task = build_task(config)
+    check_task_suits_tools(config, task)
     weights = reward_weights(config, task)
-    raise_all(check_columns(weights, list(task.train[0]), task.name))
+    raise_all(check_columns(weights, columns(task), task.name))
     rewards = overlapped([_build_trained(config, name, task) for name in weights])
     arguments = build_grpo_config(config, task, list(weights.values()), output_dir)
     dev = dev_rows(task, arguments)
@@ -163,6 +181,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
         shapers=_build_shapers(config),
         filters=_build_filters(config),
         replay=None if config.replay is None else replay_settings(config.replay),
+        tools=build_tools(config),
         reward_decay={
             name: float(options["decay"])
             for name, options in config.reward.items()
@@ -175,11 +194,23 @@ def build(config: Config, output_dir: str | Path) -> Parts:
 
 
 def build_task(config: Config) -> Task:
-    """The task with its rows; the same configuration gives the same rows."""
+    """The task with its rows, and where they are played; the same configuration, the same rows.
+
+    Raises:
+        ConfigError: the rows cannot be made, or do not suit the environment.
+    """
     from data.tasks import make_task
 
     options = {key: value for key, value in config.task.items() if key != "name"}
-    return make_task(config.task["name"], options, seed=config.seed)
+    task = make_task(config.task["name"], options, seed=config.seed)
+    return with_environment(config, task)
+
+
+def columns(task: Task) -> list[str]:
+    """What rewards can read: the columns of the rows, and those that playing them adds."""
+    from data.environments.play import COLUMNS
+
+    return [*task.train[0], *(COLUMNS if task.played_in is not None else ())]
 
 
 def reward_weights(config: Config, task: Task) -> dict[str, float]:
@@ -226,6 +257,8 @@ def build_grpo_config(
     extra: dict[str, Any] = {"reward_weights": weights}
     if config.trainer.get("max_completion_length") is None:
         extra["max_completion_length"] = task.max_completion_tokens
+    if config.tools:
+        extra["max_tool_calling_iterations"] = tool_turns(config)
     arguments: GRPOConfig = build_arguments(config, output_dir, **extra)
     return arguments
 
@@ -273,6 +306,15 @@ def _build_filters(config: Config) -> list[RolloutFilter]:
     from trainers.filters import make_filter
 
     return [make_filter(name, **options) for name, options in config.filter.items()]
+
+
+def build_tools(config: Config) -> list[Callable[..., Any]]:
+    """The chosen tools as TRL takes them, in order."""
+    if not config.tools:
+        return []
+    from data.tools import make_tool
+
+    return [make_tool(name, options) for name, options in config.tools.items()]
 
 
 def build_curriculum(config: Config) -> Curriculum | None:

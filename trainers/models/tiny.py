@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
 import transformers
@@ -32,7 +33,7 @@ from data.tasks import Task
 from rewards.errors import ConfigError
 from trainers.models.cache import default_cache, made_once
 from trainers.models.characters import character_tokenizer
-from trainers.models.warm_start import warm_start
+from trainers.models.warm_start import play_turns, warm_start
 
 RECIPE = 1
 """Raise by one whenever the same settings would give other weights: it empties the cache."""
@@ -178,10 +179,16 @@ def _key(settings: TinySettings, task: Task, seed: int) -> str:
     """Hash everything that the weights depend on.
 
     The task counts by its content (prompts, and a sample of what it demonstrates), not by its name
-    and settings: an edited plug-in task must not find the model of its former self.
+    and settings: an edited plug-in task must not find the model of its former self. Nor may an
+    environment: of turns the tokens count, what it answered to them included.
     """
     rng = Random(0)
-    shown = [task.demonstrate(row, rng) for row in task.train[:256]] if task.demonstrate else []
+    rows = task.train[:256] if task.demonstrate else []
+    shown: list[Any] = [task.demonstrate(row, rng) for row in rows] if task.demonstrate else []
+    if shown and (environment := task.played_in) is not None:
+        pool = environment.pool()
+        shown = play_turns(tiny_tokenizer(task), rows, shown, environment, pool)
+        pool.close()
     parts = {
         "recipe": RECIPE,
         "settings": asdict(settings),

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from rewards.errors import ConfigError
+from rewards.options import NoSettings, check_settings_class
 from rewards.registry import Registry, place_of
 from trainers.maths.comm import Comm
-from trainers.settings import NoSettings, check_settings_class, make_settings
+from trainers.settings import make_settings
 from trainers.signals import Signals
 
 SIGNALS = ("certainty", "chosen_logit", "log_prob")
