@@ -1,4 +1,4 @@
-"""SPEAR's replay against the same GRPO without it, paired by seed. Equal rollouts.
+"""SPEAR's replay against the same GRPO without it, paired by seed. Equal environment steps.
 
     OMP_NUM_THREADS=1 python benchmarks/spear/learning.py run --minutes 8
     python benchmarks/spear/learning.py table
@@ -37,6 +37,8 @@ LOGGED = (
     "spear/ratio_mean",
     "spear/clip_share",
     "spear/cov_clip_share",
+    "env/turns",
+    "env/invalid_share",
     "spear/gradient_batch",
     "spear/gradient_replay",
 )
@@ -49,7 +51,7 @@ class Regime:
     Attributes:
         task: of the registry.
         levels: trained and tested on.
-        steps: of training, `PROMPTS` x `GENERATIONS` rollouts each.
+        steps: of training, `PROMPTS` x `GENERATIONS` rollouts each: completions or episodes.
     """
 
     task: str
@@ -71,20 +73,24 @@ class Arm:
         replay: settings of the replay; None: none. Its warm-up is a quarter of the training.
         shapers: by name.
         filters: by name.
+        bonus: the reward `tool_calls` beside the task's own: "decayed" over half of the training,
+            "constant", or None.
     """
 
     trainer: dict[str, Any] = field(default_factory=dict)
     replay: dict[str, Any] | None = None
     shapers: tuple[str, ...] = ()
     filters: tuple[str, ...] = ()
+    bonus: str | None = None
 
 
 REGIMES = {
     "sort 2-8": Regime("sort", range(2, 9), steps=120),
     "sort 2-9": Regime("sort", range(2, 10), steps=200),
+    "peek 3": Regime("peek", range(3, 4), steps=120),
 }
-# SPEAR divides by no deviation, so what that alone does is an arm of its own. On `sort` every
-# completion answers and none is long enough to repeat itself: void is left out of Dr.BoT.
+# SPEAR divides by no deviation, so what that alone does is an arm of its own. Here every completion
+# answers or acts: `void` is left out of Dr.BoT.
 _PLAIN = {"scale_rewards": "none"}
 ARMS: dict[str, Arm] = {
     "grpo": Arm(),
@@ -96,7 +102,16 @@ ARMS: dict[str, Arm] = {
         {**_PLAIN, "loss_type": "dr_grpo"},
         filters=("overlong", "repetitive", "unreadable", "low_variance"),
     ),
+    "grpo + bonus": Arm(bonus="decayed"),
+    "spear + bonus": Arm(_PLAIN, {}, bonus="decayed"),
+    "spear + bonus, no clip": Arm(_PLAIN, {"cov_clip": False}, bonus="decayed"),
+    "spear + constant bonus": Arm(_PLAIN, {}, bonus="constant"),
 }
+
+
+def acts(regime: str) -> bool:
+    """Whether there are turns that a bonus could be paid for."""
+    return REGIMES[regime].task == "peek"
 
 
 def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
@@ -108,13 +123,16 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
     from data.solutions import sample, summary, verify
     from data.tasks import make_task
     from trainers import OnlineTrainer, ReplaySettings, make_filter, make_shaper
+    from trainers.agents import EnvironmentRollout
     from trainers.models.tiny import TinySettings, tiny_model
 
     given, parts = REGIMES[regime], ARMS[arm]
     options = {"levels": list(given.levels), "train_size": 8192, "dev_size": 0, "test_size": 400}
     task = make_task(given.task, options, seed=seed)
     model, tokenizer = tiny_model(TinySettings(), task, seed=seed)
-    exact = rewards.get("exact")
+    right, environment = rewards.get(task.rewards[0]), task.played_in
+    paid = [right] if parts.bonus is None else [right, rewards.get("tool_calls")]
+    longest = task.max_completion_tokens + 2  # so that `overlong` takes out no right answer
     curve: list[dict[str, Any]] = []
     clock = Clock()
 
@@ -126,11 +144,12 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
             task.test,
             samples=2,
             temperature=1.0,
-            max_new_tokens=task.max_completion_tokens,
+            max_new_tokens=longest,
             batch_size=800,
             seed=seed + 2000,
+            environment=environment,
         )
-        found = summary(verify(drawn, exact))
+        found = summary(verify(drawn, right))
         model.train(was_training)
         curve.append(
             {
@@ -144,19 +163,20 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
     replay = parts.replay
     trainer = OnlineTrainer(
         model=model,
-        reward_funcs=exact,
+        reward_funcs=paid,
         args=paired.recipe(
             per_device_train_batch_size=PROMPTS * GENERATIONS,
             num_generations=GENERATIONS,
-            # Two more than the longest answer, so that `overlong` takes out no right one.
-            max_completion_length=task.max_completion_tokens + 2,
+            max_completion_length=longest,
             max_steps=given.steps,
             seed=seed,
             **parts.trainer,
         ),
         train_dataset=Dataset.from_list(task.train),
         processing_class=tokenizer,
-        accuracy_reward="exact",
+        accuracy_reward=task.rewards[0],
+        reward_decay={"tool_calls": given.steps / 2} if parts.bonus == "decayed" else None,
+        rollout_func=None if environment is None else EnvironmentRollout(environment),
         shapers=[make_shaper(name) for name in parts.shapers],
         filters=[make_filter(name) for name in parts.filters],
         replay=None
@@ -259,6 +279,7 @@ def main() -> None:
         for seed in paired.seeds(options.seeds)
         for regime in options.regimes
         for arm in options.arms
+        if acts(regime) or ARMS[arm].bonus is None
     ]
     paired.run(RESULTS, jobs, train_one, options.minutes)
 
