@@ -28,20 +28,32 @@ def done(results: Path) -> dict[Key, Row]:
 
 
 def run(
-    results: Path, jobs: Iterable[Key], train_one: Callable[[str, str, int], Row], minutes: float
+    results: Callable[[str], Path],
+    jobs: Iterable[Key],
+    train_one: Callable[[str, str, int], Row],
+    minutes: float,
 ) -> None:
-    """Run what is missing, in this order; no new run begins once the time is over."""
-    began, finished = time.monotonic(), done(results)
+    """Run what is missing, in this order; no new run begins once the time is over.
+
+    Args:
+        results: the file of a regime's runs.
+        jobs: to be run.
+        train_one: trains a job and returns its row, with its curve.
+        minutes: see above.
+    """
+    began = time.monotonic()
     for job in jobs:
-        if job in finished:
+        file = results(job[0])
+        if job in done(file):
             continue
         if time.monotonic() - began > 60 * minutes:
             return
+        spent = time.process_time()
         row = train_one(*job)
-        with results.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        last = row["curve"][-1]["accuracy"]
-        sys.stderr.write(f"{', '.join(map(str, job))}: {last:.3f}, {row['seconds']} s\n")
+        with file.open("a") as lines:
+            lines.write(json.dumps(row) + "\n")
+        last, spent = row["curve"][-1]["accuracy"], time.process_time() - spent
+        sys.stderr.write(f"{', '.join(map(str, job))}: {last:.3f}, {spent:.0f} s of a core\n")
 
 
 def seeds(text: str) -> list[int]:

@@ -281,7 +281,7 @@ def main() -> None:
         for arm in options.arms
         if acts(regime) or ARMS[arm].bonus is None
     ]
-    paired.run(RESULTS, jobs, train_one, options.minutes)
+    paired.run(lambda _: RESULTS, jobs, train_one, options.minutes)
 
 
 if __name__ == "__main__":

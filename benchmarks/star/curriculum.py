@@ -1,30 +1,46 @@
-"""Curricula on `sort`, paired by seed: none, easy to hard, two stages, online. Equal rollouts.
+"""Curricula on `sort` and on tables, paired by seed: none, easy to hard, two stages, online.
+
+All arms make the same number of rollouts.
 
     OMP_NUM_THREADS=1 python benchmarks/star/curriculum.py run --minutes 8
     python benchmarks/star/curriculum.py table
 
-`run` trains what `results.jsonl` does not hold yet, seed by seed, and stops starting new runs after
-`--minutes`; the same command goes on. All arms of a seed begin with the same warm-started weights
-and draw from the same questions. What an arm spends on measuring pass rates beforehand (two stages)
-is taken off its training, so that every arm makes the same number of rollouts. Every `EVERY` steps
-the policy answers the same test questions; the area under that curve is over rollouts.
+`run` trains what `results.jsonl` (of tables: `tables.jsonl`) does not hold yet, seed by seed, and
+stops starting new runs after `--minutes`; the same command goes on. All arms of a seed begin with
+the same warm-started weights and draw from the same questions. What an arm spends on measuring pass
+rates beforehand (two stages) is taken off its training, so that every arm makes the same number of
+rollouts. Every `EVERY` steps the policy answers the same test questions; the area under that curve
+is over rollouts.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import paired
+import torch
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerState
 
-RESULTS = Path(__file__).with_name("results.jsonl")
+import rewards
+from benchmarks import paired
+from data.difficulty import measure
+from data.solutions import Solution, sample, summary, verify
+from data.tasks import Row, Task, make_task
+from rewards.function import RewardFunction
+from trainers import Curriculum, CurriculumSettings, OnlineTrainer
+from trainers.models.tiny import TinySettings, tiny_model
+from trainers.shapers import make_shaper
+
+HERE = Path(__file__).parent
 GENERATIONS = 8
 EVERY = 20
-GOAL = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,13 @@ class Regime:
         questions: to train on.
         probe: rollouts of each that measure its pass rate.
         foothold: levels that are trained on as well and not tested.
+        tests: questions to test on.
+        warm_batch: demonstrations a step of the warm start.
+        task: its name.
+        options: of the task.
+        reward: what says that an answer is right.
+        goal: an accuracy; how many rollouts it takes to get there is compared.
+        arms: names of `ARMS`; the others are held against the first.
     """
 
     levels: range
@@ -46,6 +69,18 @@ class Regime:
     questions: int = 1024
     probe: int = 8
     foothold: tuple[int, ...] = ()
+    tests: int = 400
+    warm_batch: int = TinySettings.warm_batch
+    task: str = "sort"
+    options: dict[str, Any] = field(default_factory=dict)
+    reward: str = "exact"
+    goal: float = 0.5
+    arms: tuple[str, ...] = ("none", "easy to hard", "two stages", "online")
+
+    @property
+    def results(self) -> Path:
+        """The file of its runs."""
+        return HERE / ("results.jsonl" if self.task == "sort" else "tables.jsonl")
 
     @property
     def rollouts(self) -> int:
@@ -60,63 +95,155 @@ REGIMES = {
     # Levels 4-7 alone give no signal.
     "sort 4-7, foothold 3": Regime(range(4, 8), foothold=(3,)),
     "sort 3-9": Regime(range(3, 10)),
+    # Level k asks for the k largest digits of a table of five or six, as a list.
+    "tables": Regime(
+        range(1, 5),
+        steps=60,
+        prompts=16,
+        questions=256,
+        probe=4,
+        tests=160,
+        warm_batch=64,
+        task="micro_tables",
+        options={"templates": ["top_1", "top_2", "top_3", "top_4"], "sizes": [5, 6], "ood_size": 0},
+        reward="table_exact",
+        goal=0.25,
+        arms=("none", "easy to hard", "two stages", "online", "online + ucas", "composite"),
+    ),
 }
-# Two stages: a question is easy if one of its probe's rollouts was right, for this model begins far
-# below the paper's 0.6; the hard stage begins at the latest halfway.
-ARMS: dict[str, dict[str, Any] | None] = {
-    "none": None,
-    "easy to hard": {"mode": "easy_to_hard", "filter": False},
-    "two stages": {"mode": "two_stage", "promote_at": 0.8, "on_exhausted": "again"},
-    "online": {
-        "mode": "online",
-        "by": "level",
-        "filter": False,
-        "recheck_every": 4,
-        "recheck_share": 0.1,
-    },
+ONLINE = {
+    "mode": "online",
+    "by": "level",
+    "filter": False,
+    "recheck_every": 4,
+    "recheck_share": 0.1,
 }
 
 
-def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
-    """Train one run; its accuracy by level along the way."""
-    import torch
-    from datasets import Dataset
+@dataclass(frozen=True)
+class Arm:
+    """What is compared.
 
-    import rewards
-    from data.difficulty import measure
-    from data.solutions import sample, summary, verify
-    from data.tasks import make_task
-    from trainers import Curriculum, CurriculumSettings, OnlineTrainer
-    from trainers.models.tiny import TinySettings, tiny_model
+    Attributes:
+        curriculum: fields of `CurriculumSettings`; None: TRL's order.
+        shapers: names.
+        rewards: weight by name; None: what says that an answer is right, alone.
+    """
 
-    given = REGIMES[regime]
-    levels = [*given.foothold, *given.levels]
-    options = {"levels": levels, "train_size": given.questions, "dev_size": 0, "test_size": 400}
-    task = make_task("sort", options, seed=seed)
-    model, tokenizer = tiny_model(TinySettings(), task, seed=seed)
-    exact = rewards.get("exact")
-    asked = [row for row in task.test if row["level"] in given.levels]
+    curriculum: dict[str, Any] | None = None
+    shapers: tuple[str, ...] = ()
+    rewards: dict[str, float] | None = None
 
-    def solve(rows: list[dict[str, Any]], samples: int, salt: int) -> Any:
+
+# Two stages: a question is easy if one of its probe's rollouts was right, for these models begin
+# far below the paper's 0.6; the hard stage begins at the latest halfway.
+ARMS = {
+    "none": Arm(),
+    "easy to hard": Arm({"mode": "easy_to_hard", "filter": False}),
+    "two stages": Arm({"mode": "two_stage", "promote_at": 0.8, "on_exhausted": "again"}),
+    "online": Arm(ONLINE),
+    "online + ucas": Arm(ONLINE, shapers=("ucas",)),
+    # The weights of reward=[table].
+    "composite": Arm(rewards={"table_format": 0.2, "table_partial": 0.3, "table_exact": 0.5}),
+}
+
+
+@dataclass
+class Started:
+    """A model at its start, and what it is asked.
+
+    Attributes:
+        task: with rows to train on and to test on.
+        model: warmed up.
+        tokenizer: its own.
+        seed: of all.
+        reward: what says that an answer is right.
+    """
+
+    task: Task
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    seed: int
+    reward: RewardFunction
+
+    def solve(
+        self, rows: list[Row], samples: int, salt: int, temperature: float = 1.0
+    ) -> list[Solution]:
+        """Verified solutions of these questions, `salt` telling one drawing from another."""
         drawn = sample(
-            model,
-            tokenizer,
+            self.model,
+            self.tokenizer,
             rows,
             samples=samples,
-            temperature=1.0,
-            max_new_tokens=task.max_completion_tokens,
+            temperature=temperature,
+            max_new_tokens=self.task.max_completion_tokens,
             batch_size=800,
-            seed=seed + salt,
+            seed=self.seed + salt,
         )
-        return verify(drawn, exact)
+        return verify(drawn, self.reward, rows)
 
-    spent, curriculum = 0, None
-    steps = given.steps
-    if ARMS[arm] is not None:
-        settings, rates = dict(ARMS[arm] or {}), None
+
+def task_of(given: Regime, seed: int) -> Task:
+    """The task of a regime."""
+    levels = [*given.foothold, *given.levels]
+    sizes = {"train_size": given.questions, "dev_size": 0, "test_size": given.tests}
+    return make_task(given.task, {"levels": levels, **sizes, **given.options}, seed=seed)
+
+
+def begin(given: Regime, seed: int) -> Started:
+    """The task and the warm-started model of a seed."""
+    task = task_of(given, seed)
+    model, tokenizer = tiny_model(TinySettings(warm_batch=given.warm_batch), task, seed=seed)
+    return Started(task, model, tokenizer, seed, rewards.get(given.reward))
+
+
+def train(
+    started: Started,
+    given: Regime,
+    arm: Arm,
+    steps: int,
+    curriculum: Curriculum | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> TrainerState:
+    """Train the model in place; the trainer's state with its log."""
+    weights = arm.rewards or {given.reward: 1.0}
+    trainer = OnlineTrainer(
+        model=started.model,
+        reward_funcs=[rewards.get(name) for name in weights],
+        args=paired.recipe(
+            per_device_train_batch_size=given.rollouts,
+            num_generations=GENERATIONS,
+            max_completion_length=started.task.max_completion_tokens,
+            reward_weights=list(weights.values()),
+            max_steps=steps,
+            seed=started.seed,
+        ),
+        train_dataset=Dataset.from_list(started.task.train),
+        processing_class=started.tokenizer,
+        shapers=[make_shaper(name) for name in arm.shapers],
+        curriculum=curriculum,
+        accuracy_reward=given.reward,
+        callbacks=list(callbacks),
+    )
+    trainer.train()
+    return trainer.state
+
+
+def kept(folder: Path, regime: str, name: str, seed: int) -> Path:
+    """Where `run --keep FOLDER` puts a trained model."""
+    return folder / f"{regime}-{name}-{seed}".replace(" ", "_")
+
+
+def train_one(regime: str, name: str, seed: int, keep: Path | None = None) -> dict[str, Any]:
+    """Train one run; its accuracy by level along the way."""
+    given, arm, started = REGIMES[regime], ARMS[name], begin(REGIMES[regime], seed)
+    asked = [row for row in started.task.test if row["level"] in given.levels]
+    spent, curriculum, steps = 0, None, given.steps
+    if arm.curriculum is not None:
+        settings, rates = dict(arm.curriculum), None
         if settings["mode"] == "two_stage":
-            rows = list({row["id"]: row for row in task.train}.values())
-            solved = solve(rows, given.probe, 1000)
+            rows = list({row["id"]: row for row in started.task.train}.values())
+            solved = started.solve(rows, given.probe, 1000)
             spent = len(solved)
             steps -= -(-spent // given.rollouts)
             settings |= {"threshold": 1 / given.probe, "stage_rounds": steps // 2}
@@ -126,43 +253,29 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
     curve: list[dict[str, Any]] = []
 
     def note(step: int) -> None:
-        was_training = model.training
-        found = summary(solve(asked, 2, 2000))
-        model.train(was_training)
+        was_training = started.model.training
+        found = summary(started.solve(asked, 2, 2000))
+        started.model.train(was_training)
         point = {"rollouts": spent + step * given.rollouts, "accuracy": found["accuracy"]["value"]}
         point["levels"] = {k: v["accuracy"]["value"] for k, v in found["levels"].items()}
         curve.append(point)
 
     note(0)
-    trainer = OnlineTrainer(
-        model=model,
-        reward_funcs=exact,
-        args=paired.recipe(
-            per_device_train_batch_size=given.rollouts,
-            num_generations=GENERATIONS,
-            max_completion_length=task.max_completion_tokens,
-            max_steps=steps,
-            seed=seed,
-        ),
-        train_dataset=Dataset.from_list(task.train),
-        processing_class=tokenizer,
-        curriculum=curriculum,
-        accuracy_reward="exact",
-        callbacks=[paired.every(EVERY, note)],
-    )
-    began = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - began
-    note(trainer.state.global_step)
+    began = time.process_time()
+    state = train(started, given, arm, steps, curriculum, [paired.every(EVERY, note)])
+    seconds = time.process_time() - began
+    note(state.global_step)
+    if keep is not None:
+        started.model.save_pretrained(kept(keep, regime, name, seed))
     return {
         "regime": regime,
-        "arm": arm,
+        "arm": name,
         "seed": seed,
         "probe": spent,
-        "steps": trainer.state.global_step,
+        "steps": state.global_step,
         "curve": curve,
-        "hard_from": hard_from(trainer.state.log_history),
-        "seconds": round(seconds, 1),
+        "hard_from": hard_from(state.log_history),
+        "cpu_seconds": round(seconds, 1),
         "torch": torch.__version__,
     }
 
@@ -175,30 +288,28 @@ def hard_from(log: list[dict[str, Any]]) -> int | None:
 def figures(row: dict[str, Any]) -> dict[str, float]:
     """The figures of one run that are compared."""
     given = REGIMES[row["regime"]]
-    return paired.progress(row, GOAL, given.steps * given.rollouts)
+    return paired.progress(row, given.goal, given.steps * given.rollouts)
 
 
 def table() -> None:
     """Print, per regime, each arm's figures, their paired difference, and accuracy by level."""
-    rows = paired.done(RESULTS)
     for regime, given in REGIMES.items():
+        rows = paired.done(given.results)
         here = {(a, s): row for (r, a, s), row in rows.items() if r == regime}
         if not here:
             continue
         print(f"\n### {regime}: {given.steps * given.rollouts} rollouts\n")
-        paired.print_table(here, ARMS, "none", figures, GOAL)
+        paired.print_table(here, given.arms, given.arms[0], figures, given.goal)
         print(f"\n| arm | {' | '.join(f'level {level}' for level in given.levels)} |")
         print("| --- |" + " --- |" * len(given.levels))
-        for arm in ARMS:
+        for arm in given.arms:
             levels: dict[int, list[float]] = defaultdict(list)
             for row in (row for (a, _), row in here.items() if a == arm):
                 for level, value in row["curve"][-1]["levels"].items():
                     levels[int(level)].append(value)
-            cells = [
-                f"{sum(levels[at]) / len(levels[at]):.2f}" for at in given.levels if levels[at]
-            ]
-            if cells:
-                print(f"| {arm} | {' | '.join(cells)} |")
+            means = [sum(levels[at]) / len(levels[at]) for at in given.levels if levels[at]]
+            if means:
+                print(f"| {arm} | {' | '.join(f'{value:.2f}' for value in means)} |")
 
 
 def main() -> None:
@@ -210,7 +321,9 @@ def main() -> None:
     runner = commands.add_parser("run")
     runner.add_argument("--regimes", nargs="+", default=list(REGIMES), choices=REGIMES)
     runner.add_argument("--seeds", default="0-4", help="a range, both ends included")
+    runner.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     runner.add_argument("--minutes", type=float, default=8)
+    runner.add_argument("--keep", type=Path, help="folder for the trained models")
     commands.add_parser("table")
     options = parser.parse_args()
     if options.command == "table":
@@ -220,9 +333,11 @@ def main() -> None:
         (regime, arm, seed)
         for seed in paired.seeds(options.seeds)
         for regime in options.regimes
-        for arm in ARMS
+        for arm in REGIMES[regime].arms
+        if arm in options.arms
     ]
-    paired.run(RESULTS, jobs, train_one, options.minutes)
+    one = functools.partial(train_one, keep=options.keep)
+    paired.run(lambda regime: REGIMES[regime].results, jobs, one, options.minutes)
 
 
 if __name__ == "__main__":

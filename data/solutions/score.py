@@ -48,6 +48,7 @@ def score(
     pattern: str | None = None,
     aggregate: str = "mean",
     span: str = "overlap",
+    window: int = 2048,
     batch_size: int = 16,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Solution]:
@@ -71,6 +72,7 @@ def score(
         pattern: The regular expression of `locator="regex"`.
         aggregate: Of the answer's token probabilities: "mean", "geometric", "product" or "min".
         span: "overlap" or "strict"; see `rewards.spans.AnswerFinder`.
+        window: tokens of a window of "deepconf", at least 1.
         batch_size: Most solutions per forward; those of like length share one.
         progress: Called as `progress(done, total)` after each batch, in solutions.
 
@@ -106,7 +108,9 @@ def score(
         for batch in _batches(order, [len(job.ids) for job in jobs], batch_size):
             results = forward([jobs[at] for at in batch])
             for at, tokens in zip(batch, results, strict=True):
-                found[at] = _measure(jobs[at], tokens, measures, aggregate, forward.vocab_size)
+                found[at] = _measure(
+                    jobs[at], tokens, measures, aggregate, forward.vocab_size, window
+                )
             done += len(batch)
             if progress is not None:
                 progress(done, len(jobs))
@@ -171,6 +175,7 @@ def _measure(
     measures: Sequence[str],
     aggregate: str,
     vocab_size: int,
+    window: int,
 ) -> dict[str, float]:
     """The keys of one solution from what is known of its tokens, each (N,)."""
     values: dict[str, float] = {}
@@ -193,7 +198,7 @@ def _measure(
         values["norm_entropy"] = float(found)
     if "deepconf" in tokens:
         for key, reduction in zip(KEYS["deepconf"], _DEEPCONF, strict=True):
-            values[key] = float(group_confidence(tokens["deepconf"], reduction=reduction))
+            values[key] = float(group_confidence(tokens["deepconf"], window, reduction))
     return values
 
 

@@ -97,6 +97,7 @@ def votes_of(
     }
     votes: dict[str, list[Vote]] = {}
     for name in settings.methods:
+        how["options"] = settings.options.get(name)
         votes[name] = asked.vote(name, **how)
         curve = asked.curve(
             name, **how, sizes=settings.sizes, subsets=settings.subsets, seed=config.seed

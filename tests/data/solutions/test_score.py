@@ -336,3 +336,6 @@ def test_measures_of_trajectories(llama, boxes) -> None:
         for key in ("deepconf", "deepconf_mean", "deepconf_bottom", "deepconf_tail"):
             expected[key] = sure
         assert one.confidence == pytest.approx(expected, rel=1e-4)
+        (narrow,) = score(llama, boxes, [solution], measures=("deepconf",), window=1)
+        least = -every.topk(min(20, every.size(-1))).values.mean(-1).max().item()
+        assert narrow.confidence["deepconf"] == pytest.approx(least, rel=1e-4)

@@ -240,6 +240,25 @@ def test_voting_finds_answers_itself_and_says_what_is_missing(capsys):
     assert "there is no such file" in capsys.readouterr().err
 
 
+def test_options_of_a_method_reach_the_vote():
+    options = ["vote.options.cisc={temperature: 1e-4, measure: self_certainty}"]
+    where = ["vote=cisc", "vote.equality=text", "vote.path=sharp.parquet"]
+    assert main(["vote", "solutions/s.judged.parquet", *where, *options]) == 0
+    judged = read_solutions("solutions/s.judged.parquet")
+    # At that temperature the surest alone decides.
+    surest: dict[str, tuple[float, int, str | None]] = {}
+    for one in judged:
+        if one.answer is not None:
+            mine = (one.confidence["self_certainty"], -one.index, one.answer)
+            surest[one.question_id] = max(mine, surest.get(one.question_id, mine))
+    rows = pq.read_table("sharp.parquet").to_pylist()
+    assert {row["question_id"]: row["answer"] for row in rows} == {
+        name: answer for name, (_, _, answer) in surest.items()
+    }
+    written = json.loads(Path("sharp.json").read_text())["vote"]["options"]
+    assert written == {"cisc": {"temperature": 1e-4, "measure": "self_certainty"}}
+
+
 def test_selecting_for_sft(capsys):
     file = "solutions/s.judged.parquet"
     assert main(["select", file, "select.path=low.parquet"]) == 0
