@@ -18,11 +18,9 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 from transformers.trainer_utils import get_last_checkpoint
-from trl import GRPOTrainer
 
 from rewards.confidence import masked_mean
 from rewards.errors import ConfigError
-from rewards.tool_calls import count_tool_calls
 from trainers import resume
 from trainers._trl import IMAGE_KEYS, policy_is_active
 from trainers.compatibility import conflicts, remarks
@@ -47,14 +45,10 @@ from trainers.rollout import Rollout, RolloutTokens
 from trainers.sampler import PlannedRepeatSampler, ResumableRepeatSampler
 from trainers.shapers.base import Shaper, ShaperBatch
 from trainers.signals import SignalRecorder, Signals, evaluating
+from trainers.speed import FasterGRPO
+from trainers.speed.settings import misfits
 from trainers.state import State, Stateful
-from trainers.tool_calls import (
-    assistant_turns,
-    guard_parser,
-    tool_conflicts,
-    tool_counts,
-    tool_metrics,
-)
+from trainers.tool_calls import ToolCalls
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +56,7 @@ _log = logging.getLogger(__name__)
 _TEXT = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
 
 
-class OnlineTrainer(GuardedTrainer, GRPOTrainer):
+class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
     """GRPO with advantage shapers, listeners for rollouts, and a resume that is exact at any step.
 
     Takes everything that `trl.GRPOTrainer` takes, and:
@@ -79,6 +73,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         accuracy_reward: name of a reward function; logs `accuracy`, the share of scored completions
             whose reward under it is at least 1.
         curriculum: chooses the prompts of each round. None: TRL's order.
+        speed: what the training phase leaves out. None: nothing.
         finite, phase: as in `GuardedTrainer`; here the phases are "generation", "reward" (inside
             it), "checkpoint" and "evaluation".
 
@@ -140,6 +135,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         self.resumed: State | None = None
         self.add_callback(resume.Resumption(self))
         problems = conflicts(self.args, [part.name for part in self.shapers])
+        problems += misfits(self.args, self.speed, None if replay is None else replay.mode)
         problems += [
             f"reward_decay names {name!r}, which is not among the reward functions: "
             f"{', '.join(self.reward_func_names)}"
@@ -161,10 +157,6 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
                 f"shapers ask for certainty at different temperatures ({sorted(temperatures)}): "
                 "set their confidence_temperature alike"
             )
-        if self.tools:
-            guard_parser(self._tokenizer)
-            ranks = self.accelerator.num_processes
-            problems += tool_conflicts(self.args, ranks, resume.is_sharded(self))
         if problems:
             raise ConfigError("\n".join(problems))
         self.replay: ReplayPart | None = None
@@ -191,6 +183,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
                 self.model,
                 self.temperature,
                 temperatures.pop() if temperatures else self.temperature,
+                cut=lambda: self.columns_cut,
             )
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
@@ -217,8 +210,6 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
     def _generate(self, prompts: Any) -> Any:
         # Listens only: rewards that ask for signals need the token ids, which they are not given.
         output = super()._generate(prompts)
-        if self.tools:
-            self._log_tool_calls(output)
         if self._recorder is not None and self._asked.of_tokens:
             prompt_ids, completion_ids, tool_mask, *_, images, tool_images = output
             pictured = images is not None or any(tool_images or ())
@@ -227,21 +218,6 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             whole = (self._shapers_ask or self.replay is not None) and self.model.training
             self._recorder.clear(answers if self._asked.of_answers_alone and not whole else None)
         return output
-
-    def _log_tool_calls(self, output: Any) -> None:
-        """How the completions just generated called tools, over all ranks."""
-        _, _, tool_mask, completions, *_ = output
-        self._log_completion_extra("turns", [assistant_turns(one) for one in completions])
-        self._log_completion_extra("tool_calls", count_tool_calls(completions))
-        counts = torch.tensor([tool_counts(completions, tool_mask)], device=self.accelerator.device)
-        logged = self._metrics["train" if self.model.training else "eval"]
-        metrics = tool_metrics(
-            self._comm.gather(counts).sum(dim=0).tolist(),
-            logged["tools/call_frequency"][-1],
-            logged["tools/failure_frequency"][-1],
-        )
-        for name, value in metrics.items():
-            logged[name].append(value)
 
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any

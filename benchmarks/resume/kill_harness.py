@@ -53,6 +53,13 @@ SCENARIOS: dict[str, tuple[int, str]] = {
         "trainer.per_device_train_batch_size=4 trainer.steps_per_generation=3 "
         "trainer.num_iterations=2 trainer.save_steps=4 task.train_size=8",  # 6 prompts a batch
     ),
+    "peek, replay, turns in a window of 4": (
+        1,
+        "task=peek task.levels=[1] reward=[success,length] replay=spear replay.warm_up=2 "
+        "replay.min_groups=1 trainer.per_device_train_batch_size=4 trainer.num_iterations=2 "
+        "trainer.steps_per_generation=2 trainer.save_steps=3 task.train_size=20 task.dev_size=2 "
+        "task.test_size=2",
+    ),
     "LoRA, reference, logged every third step": (
         1,
         "peft=lora trainer.beta=0.05 trainer.logging_steps=3 trainer.num_iterations=2 "
@@ -67,7 +74,7 @@ SCENARIOS: dict[str, tuple[int, str]] = {
     ),
 }
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-TIMES = ("time", "step_time", "runtime", "per_second")
+TIMES = ("time", "step_time", "runtime", "per_second", "seconds_share")
 
 
 def session(folder: Path, scenario: str, kill: str = "", fork: bool = False) -> int:

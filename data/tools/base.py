@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
@@ -88,7 +89,7 @@ def tool(
     def register(made: Made) -> Made:
         place = place_of(made)
         if settings is None:
-            tool_schema(name, made)
+            check_signature(name, made)
         make = (lambda _: made) if settings is None else made
         doc = inspect.getdoc(made) or ""
         _TOOLS.register(name, ToolSpec(name, make, own, keeps_time, doc), place=place)
@@ -130,15 +131,42 @@ def make_tool(name: str, options: Mapping[str, Any] | None = None) -> Function:
     except ValueError as error:
         raise ConfigError(f"{owner}: {error}") from error
     tool_schema(name, function)
-    return _bounded(spec, function, settings)
+    return bounded(name, function, settings, keeps_time=spec.keeps_time)
+
+
+def check_signature(name: str, function: Function) -> None:
+    """Refuse a function that a model could not be told how to call; imports no transformers.
+
+    Raises:
+        ConfigError: A parameter has no type hint or description, cannot be given by keyword or is
+            one for all the rest, or there is no docstring.
+    """
+    owner = f"tool '{name}'"
+    if not callable(function):
+        raise ConfigError(f"{owner}: expected a function, got {type(function).__name__}")
+    doc = inspect.getdoc(function)
+    if not doc:
+        raise ConfigError(f"{owner} has no docstring: say what it does, the model reads it")
+    for one in inspect.signature(function).parameters.values():
+        if one.kind not in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY):
+            raise ConfigError(
+                f"{owner}: a model calls with keywords, so {one} cannot be given: name every "
+                "parameter"
+            )
+        if one.annotation is one.empty:
+            raise ConfigError(f"{owner}: {one.name} has no type hint, such as {one.name}: str")
+        if not re.search(rf"^\s+{one.name}\s*(\(.*\))?:\s*\S", doc, re.MULTILINE):
+            raise ConfigError(
+                f"{owner}: its docstring does not describe {one.name}: add a line {one.name}: ... "
+                "under Args:"
+            )
 
 
 def tool_schema(name: str, function: Function) -> dict[str, Any]:
     """The JSON schema of a function, as chat templates show it to the model.
 
     Raises:
-        ConfigError: A parameter has no type hint or description, cannot be given by keyword or is
-            one for all the rest, or there is no docstring.
+        ConfigError: As from `check_signature`, or a type hint is none that JSON has.
     """
     from transformers.utils import get_json_schema
     from transformers.utils.chat_template_utils import (
@@ -147,28 +175,30 @@ def tool_schema(name: str, function: Function) -> dict[str, Any]:
     )
 
     owner = f"tool '{name}'"
-    if not callable(function):
-        raise ConfigError(f"{owner}: expected a function, got {type(function).__name__}")
-    for one in inspect.signature(function).parameters.values():
-        if one.kind not in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY):
-            raise ConfigError(
-                f"{owner}: a model calls with keywords, so {one} cannot be given: name every "
-                "parameter"
-            )
+    check_signature(name, function)
     try:
         schema: dict[str, Any] = get_json_schema(function)
     except (DocstringParsingException, TypeHintParsingException, NameError) as error:
         said = str(error).removeprefix("Cannot generate JSON schema for ")
         raise ConfigError(
-            f"{owner}: the model could not be told how to call it: {said}. Give every parameter a "
-            "type hint and a line under Args: in a Google docstring"
+            f"{owner}: the model could not be told how to call it: {said}. Use types that JSON "
+            "has, and a Google docstring"
         ) from error
     return {**schema, "function": {**schema["function"], "name": name}}
 
 
-def _bounded(spec: ToolSpec, function: Function, settings: ToolSettings) -> Function:
-    """The function under its limits, its own name and signature kept for the schema."""
-    owner = f"tool '{spec.name}'"
+def bounded(
+    name: str, function: Function, limits: ResultLimits, *, keeps_time: bool = False
+) -> Function:
+    """The function under limits, its signature and docstring kept for the schema.
+
+    Args:
+        name: By which the model calls it.
+        function: Any that `check_signature` lets pass; async stays async.
+        limits: Of each call and its result.
+        keeps_time: It ends by itself within the time-out.
+    """
+    owner = f"tool '{name}'"
     hints = {key: hint for key, hint in get_type_hints(function).items() if key != "return"}
     parameters = inspect.signature(function)
 
@@ -178,9 +208,9 @@ def _bounded(spec: ToolSpec, function: Function, settings: ToolSettings) -> Func
 
     def failed(error: BaseException) -> ToolError:
         if isinstance(error, ToolError):
-            return ToolError(clean_text(str(error), settings.max_characters))
+            return ToolError(clean_text(str(error), limits.max_characters))
         if isinstance(error, ConfigError):  # of `check_options`, which names the tool
-            return ToolError(clean_text(str(error), settings.max_characters))
+            return ToolError(clean_text(str(error), limits.max_characters))
         return ToolError(error_text(error))
 
     if inspect.iscoroutinefunction(function):
@@ -188,26 +218,26 @@ def _bounded(spec: ToolSpec, function: Function, settings: ToolSettings) -> Func
         async def call_async(*args: Any, **kwargs: Any) -> str:
             try:
                 answer = function(**arguments(args, kwargs))
-                value = await asyncio.wait_for(answer, settings.timeout)
+                value = await asyncio.wait_for(answer, limits.timeout)
             except TimeoutError:
-                raise ToolError(f"{owner} took longer than {settings.timeout:g} s") from None
+                raise ToolError(f"{owner} took longer than {limits.timeout:g} s") from None
             except (Exception, SystemExit) as error:
                 raise failed(error) from error
-            return as_text(value, settings.max_characters)
+            return as_text(value, limits.max_characters)
 
         call: Function = call_async
     else:
-        limit = None if spec.keeps_time else TimeLimit(settings.timeout, owner)
+        clock = None if keeps_time else TimeLimit(limits.timeout, owner)
 
         def call_in_time(*args: Any, **kwargs: Any) -> str:
             try:
                 given = arguments(args, kwargs)
-                value = limit.call(function, **given) if limit else function(**given)
+                value = clock.call(function, **given) if clock else function(**given)
             except (Exception, SystemExit) as error:
                 raise failed(error) from error
-            return as_text(value, settings.max_characters)
+            return as_text(value, limits.max_characters)
 
         call = call_in_time
     functools.update_wrapper(call, function)
-    call.__name__ = call.__qualname__ = spec.name
+    call.__name__ = call.__qualname__ = name
     return call

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.tools.native import native_factory
 from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf.building.policy import build_model, build_peft, build_tokenizer
@@ -20,7 +21,8 @@ from rlconf.settings.check import check_columns, needs_gate, options_under_guard
 from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.check_environment import with_environment
 from rlconf.settings.check_replay import replay_settings
-from rlconf.settings.check_tools import check_task_suits_tools, tool_turns
+from rlconf.settings.check_speed import speed_settings
+from rlconf.settings.check_tools import check_task_suits_tools, native_of, tool_turns
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
 from rlconf.settings.trl_fields import config_class, method_of
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from trainers.filters import RolloutFilter
     from trainers.replay import ReplaySettings
     from trainers.shapers import Shaper
+    from trainers.speed import SpeedSettings
 
 __all__ = [
     "Parts",
@@ -83,6 +86,7 @@ class Parts:
         replay: settings of the self-imitation replay, or None.
         tools: what the model may call while it writes.
         reward_decay: generations over which a reward's weight falls to 0, by name.
+        speed: what the training phase leaves out.
         peft_config: of the adapter, or None.
         curriculum: not bound to the rows yet, or None.
         notes: what the user should know of the rows, a sentence each.
@@ -101,6 +105,7 @@ class Parts:
     replay: ReplaySettings | None = None
     tools: list[Callable[..., Any]] = field(default_factory=list)
     reward_decay: dict[str, float] = field(default_factory=dict)
+    speed: SpeedSettings | None = None
     peft_config: LoraConfig | None = None
     curriculum: Curriculum | None = None
     notes: list[str] = field(default_factory=list)
@@ -117,7 +122,7 @@ class Parts:
     def trainer_kwargs(self) -> dict[str, Any]:
         """Keyword arguments for `OnlineTrainer`."""
         names = [reward.__name__ for reward in self.rewards]
-        accuracy = self.accuracy_reward.__name__
+        accuracy, native = self.accuracy_reward.__name__, native_of(self.task)
         return {
             "model": self.model,
             "processing_class": self.tokenizer,
@@ -130,11 +135,13 @@ class Parts:
             "filters": self.filters,
             "replay": self.replay,
             "tools": self.tools or None,
+            "speed": self.speed,
             "reward_decay": self.reward_decay,
             "curriculum": self.curriculum,
             "rollout_data": self.recorded_columns,
             "accuracy_reward": accuracy if accuracy in names else None,
             "rollout_func": self._rollout_func(),
+            "environment_factory": None if native is None else native_factory(native),
         }
 
     def _rollout_func(self) -> Callable[..., Any] | None:
@@ -187,6 +194,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
             for name, options in config.reward.items()
             if options.get("decay") is not None
         },
+        speed=speed_settings(config.speed),
         peft_config=None if config.peft is None else build_peft(config.peft),
         curriculum=build_curriculum(config),
         notes=[*task.notes, *dropped],
@@ -257,7 +265,7 @@ def build_grpo_config(
     extra: dict[str, Any] = {"reward_weights": weights}
     if config.trainer.get("max_completion_length") is None:
         extra["max_completion_length"] = task.max_completion_tokens
-    if config.tools:
+    if config.tools or native_of(task) is not None:
         extra["max_tool_calling_iterations"] = tool_turns(config)
     arguments: GRPOConfig = build_arguments(config, output_dir, **extra)
     return arguments
@@ -451,7 +459,7 @@ def check_same_tokens(
     Raises:
         ConfigError: naming the first such solution.
     """
-    for one in solutions[:100]:
+    for one in [one for one in solutions if not one.mask][:100]:
         text = tokenizer.decode(one.completion_ids, skip_special_tokens=True)
         if text != one.text:
             raise ConfigError(

@@ -19,6 +19,7 @@ DOWNLOADING = [
     "crew_dpo_gsm8k",
     "crew_dpo_math",
     "smollm2",
+    "spear_aime_32b",
     "star_qwen3_0p6b",
     "star_qwen3_8b",
     "ucas_qwen_math_1p5b",

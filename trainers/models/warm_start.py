@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,7 +82,7 @@ def warm_start(
     losses = []
     for _ in range(steps):
         rows = rng.choices(task.train, k=batch)
-        shown = [task.demonstrate(row, rng) for row in rows]
+        shown: list[Any] = [task.demonstrate(row, rng) for row in rows]
         if environment is None or pool is None:
             input_ids, labels = collate(tokenizer, list(zip(rows, shown, strict=True)))
         else:
@@ -129,7 +130,7 @@ Example = tuple[list[int], list[int], list[int]]
 def play_turns(
     tokenizer: PreTrainedTokenizerFast,
     rows: Sequence[Row],
-    shown: Sequence[Sequence[str]],
+    shown: Sequence[str | Sequence[str]],
     environment: EnvironmentSettings,
     pool: Pool,
 ) -> list[Example]:
@@ -138,7 +139,8 @@ def play_turns(
     Args:
         tokenizer: With an eos token, which ends each turn.
         rows: B questions.
-        shown: B lists of turns; with the last one an episode ends, whatever the environment says.
+        shown: B demonstrations, each a turn or a list of turns; with the last one an episode ends,
+            whatever the environment says.
         environment: For its limits; no demonstration is too long.
         pool: Of that environment.
 
@@ -146,8 +148,8 @@ def play_turns(
         ConfigError: If the environment breaks.
     """
     wording = Wording(tokenizer, [tokenizer.eos_token_id])
-    left = [list(turns) for turns in shown]
-    most = max(len(turns) for turns in shown)
+    left = [[turns] if isinstance(turns, str) else list(turns) for turns in shown]
+    most = max(map(len, left))
 
     def write(episodes: Sequence[int], contexts: Sequence[list[int]], _: int) -> list[Turn]:
         texts = [left[at].pop(0) if left[at] else None for at in episodes]

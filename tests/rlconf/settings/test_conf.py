@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import rewards
-from data import tasks
+from data import tasks, tools
 from data.difficulty import measure, write_difficulty
 from rlconf.preview.validate import report
 from rlconf.settings import foreign, tree
@@ -30,6 +30,8 @@ NEEDS = {
     ("task", "hub"): ["task.path=owner/questions"],
     ("task", "reasoning_gym"): ["task.name=chain_sum"],
     ("model", "hub"): ["model.path=some/model"],
+    ("tools", "calculator"): ["model.path=some/model", "model.name=null"],
+    ("tools", "python"): ["model.path=some/model", "model.name=null"],
     ("peft", "qlora"): ["model.path=some/model"],
     ("curriculum", "star"): ["curriculum.path=pass_rates.parquet"],
     ("experiment", "star_qwen3_0p6b"): ["curriculum.path=pass_rates.parquet"],
@@ -44,6 +46,7 @@ def test_the_number_of_experiments():
         "crew_dpo_math",
         "quickstart",
         "smollm2",
+        "spear_aime_32b",
         "star_qwen3_0p6b",
         "star_qwen3_8b",
         "ucas_qwen_math_1p5b",
@@ -161,7 +164,7 @@ def test_presets_of_ucas_are_the_constants(preset: str, constant: object):
 def test_the_root_holds_the_defaults_of_the_schema():
     values, _ = composed([])
     for name, default in to_dict(Config()).items():
-        if name not in ("trainer", "task", "reward", "shaper", "model", "peft"):
+        if name not in ("trainer", "task", "environment", "reward", "shaper", "model", "peft"):
             assert values[name] == default, name
     hub = OmegaConf.to_container(OmegaConf.load(tree.CONF / "model" / "hub.yaml"))
     assert hub == {**to_dict(Config())["model"], "name": None}
@@ -232,3 +235,10 @@ def test_the_figures_of_star(name: str, micro: int):
     assert weights == {"table_format": 0.2, "table_partial": 0.3, "table_exact": 0.5}
     assert config.sampling.n == 32
     assert (config.evaluate.samples, config.evaluate.temperature) == (8, 0.6)
+
+
+def test_files_of_tools_hold_the_defaults_of_the_code():
+    assert set(tools.names()) == set(tree.choices("tools")) == {"calculator", "python"}
+    for name in tools.names():
+        in_file = OmegaConf.to_container(OmegaConf.load(tree.CONF / "tools" / f"{name}.yaml"))
+        assert in_file == {name: settings_defaults(tools.get(name).settings)}
