@@ -16,26 +16,22 @@ is over rollouts.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import tempfile
+import functools
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerState
-from trl import GRPOConfig
 
 import rewards
+from benchmarks import paired
 from data.difficulty import measure
 from data.solutions import Solution, sample, summary, verify
-from data.solutions.statistics import mean
 from data.tasks import Row, Task, make_task
 from rewards.function import RewardFunction
 from trainers import Curriculum, CurriculumSettings, OnlineTrainer
@@ -214,28 +210,12 @@ def train(
     trainer = OnlineTrainer(
         model=started.model,
         reward_funcs=[rewards.get(name) for name in weights],
-        args=GRPOConfig(
-            output_dir=tempfile.mkdtemp(),
-            use_cpu=True,
-            bf16=False,
-            gradient_checkpointing=False,
+        args=paired.recipe(
             per_device_train_batch_size=given.rollouts,
             num_generations=GENERATIONS,
             max_completion_length=started.task.max_completion_tokens,
-            temperature=1.0,
-            learning_rate=1e-3,
-            lr_scheduler_type="constant_with_warmup",
-            warmup_steps=10,
-            adam_beta2=0.98,
-            loss_type="dapo",
-            epsilon_high=0.28,
-            beta=0.0,
             reward_weights=list(weights.values()),
             max_steps=steps,
-            logging_steps=10,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
             seed=started.seed,
         ),
         train_dataset=Dataset.from_list(started.task.train),
@@ -272,11 +252,6 @@ def train_one(regime: str, name: str, seed: int, keep: Path | None = None) -> di
         curriculum = Curriculum(CurriculumSettings(**settings), rates)
     curve: list[dict[str, Any]] = []
 
-    class Test(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if state.global_step % EVERY == 0:
-                note(state.global_step)
-
     def note(step: int) -> None:
         was_training = started.model.training
         found = summary(started.solve(asked, 2, 2000))
@@ -287,7 +262,7 @@ def train_one(regime: str, name: str, seed: int, keep: Path | None = None) -> di
 
     note(0)
     began = time.process_time()
-    state = train(started, given, arm, steps, curriculum, [Test()])
+    state = train(started, given, arm, steps, curriculum, [paired.every(EVERY, note)])
     seconds = time.process_time() - began
     note(state.global_step)
     if keep is not None:
@@ -310,102 +285,31 @@ def hard_from(log: list[dict[str, Any]]) -> int | None:
     return next((entry["step"] for entry in log if entry.get("curriculum/stage") == 2), None)
 
 
-def done() -> dict[tuple[str, str, int], dict[str, Any]]:
-    """Results so far by (regime, arm, seed)."""
-    files = sorted({given.results for given in REGIMES.values()})
-    lines = [line for file in files if file.exists() for line in file.read_text().splitlines()]
-    rows = [json.loads(line) for line in lines]
-    return {(row["regime"], row["arm"], row["seed"]): row for row in rows}
-
-
-def run(
-    regimes: list[str], seeds: list[int], arms: list[str], minutes: float, keep: Path | None
-) -> None:
-    """Run what is missing until the time is over."""
-    began, finished = time.monotonic(), done()
-    for seed in seeds:
-        for regime in regimes:
-            for arm in REGIMES[regime].arms:
-                if (regime, arm, seed) in finished or arm not in arms:
-                    continue
-                if time.monotonic() - began > 60 * minutes:
-                    return
-                row = train_one(regime, arm, seed, keep)
-                with REGIMES[regime].results.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                last = row["curve"][-1]["accuracy"]
-                said = f"{regime}, {arm}, seed {seed}: {last:.3f}, {row['cpu_seconds']} s"
-                sys.stderr.write(f"{said} of the processor\n")
-
-
-def area(curve: list[dict[str, Any]], end: int) -> float:
-    """Mean accuracy over rollouts from 0 to `end`, the first and last value going on sideways."""
-    points = [(0, curve[0]["accuracy"]), *((p["rollouts"], p["accuracy"]) for p in curve)]
-    points.append((end, points[-1][1]))
-    total = 0.0
-    for (x0, y0), (x1, y1) in pairwise(points):
-        total += (min(x1, end) - min(x0, end)) * (y0 + y1) / 2
-    return total / end
-
-
 def figures(row: dict[str, Any]) -> dict[str, float]:
     """The figures of one run that are compared."""
     given = REGIMES[row["regime"]]
-    end = given.steps * given.rollouts
-    reached = [p["rollouts"] for p in row["curve"] if p["accuracy"] >= given.goal]
-    return {
-        "accuracy": row["curve"][-1]["accuracy"],
-        "area": area(row["curve"], end),
-        f"rollouts to {given.goal:g}": float(reached[0] if reached else end),
-    }
+    return paired.progress(row, given.goal, given.steps * given.rollouts)
 
 
 def table() -> None:
     """Print, per regime, each arm's figures, their paired difference, and accuracy by level."""
-
-    def told(values: list[float], digits: int, sign: str = "") -> str:
-        found = mean(values)
-        half = "" if found.low is None else f" ± {found.value - found.low:.{digits}f}"
-        return f"{found.value:{sign}.{digits}f}{half}"
-
-    rows = done()
     for regime, given in REGIMES.items():
-        tested = given.levels
+        rows = paired.done(given.results)
         here = {(a, s): row for (r, a, s), row in rows.items() if r == regime}
         if not here:
             continue
         print(f"\n### {regime}: {given.steps * given.rollouts} rollouts\n")
-        names = list(figures(next(iter(here.values()))))
-        print(f"| arm | seeds | {' | '.join(names)} | reached {given.goal:g} |")
-        print("| --- | --- |" + " --- |" * (len(names) + 1))
-        first = given.arms[0]
-        base = {s: figures(row) for (a, s), row in here.items() if a == first}
-        by_level: dict[str, dict[int, list[float]]] = {}
+        paired.print_table(here, given.arms, given.arms[0], figures, given.goal)
+        print(f"\n| arm | {' | '.join(f'level {level}' for level in given.levels)} |")
+        print("| --- |" + " --- |" * len(given.levels))
         for arm in given.arms:
-            mine = {s: row for (a, s), row in here.items() if a == arm and s in base}
-            if not mine:
-                continue
-            cells = []
-            for name in names:
-                digits = 0 if name.startswith("rollouts") else 3
-                cell = told([figures(row)[name] for row in mine.values()], digits)
-                if arm != first:
-                    gaps = [figures(row)[name] - base[s][name] for s, row in mine.items()]
-                    cell += f" ({told(gaps, digits, '+')})"
-                cells.append(cell)
-            highest = [max(p["accuracy"] for p in row["curve"]) for row in mine.values()]
-            reached = sum(value >= given.goal for value in highest)
-            print(f"| {arm} | {len(mine)} | {' | '.join(cells)} | {reached} of {len(mine)} |")
             levels: dict[int, list[float]] = defaultdict(list)
-            for row in mine.values():
+            for row in (row for (a, _), row in here.items() if a == arm):
                 for level, value in row["curve"][-1]["levels"].items():
                     levels[int(level)].append(value)
-            by_level[arm] = levels
-        print(f"\n| arm | {' | '.join(f'level {level}' for level in tested)} |")
-        print("| --- |" + " --- |" * len(tested))
-        for arm, levels in by_level.items():
-            cells = [f"{sum(levels[at]) / len(levels[at]):.2f}" for at in tested if levels[at]]
-            print(f"| {arm} | {' | '.join(cells)} |")
+            means = [sum(levels[at]) / len(levels[at]) for at in given.levels if levels[at]]
+            if means:
+                print(f"| {arm} | {' | '.join(f'{value:.2f}' for value in means)} |")
 
 
 def main() -> None:
@@ -425,9 +329,15 @@ def main() -> None:
     if options.command == "table":
         table()
         return
-    first, _, last = options.seeds.partition("-")
-    seeds = list(range(int(first), int(last or first) + 1))
-    run(options.regimes, seeds, options.arms, options.minutes, options.keep)
+    jobs = [
+        (regime, arm, seed)
+        for seed in paired.seeds(options.seeds)
+        for regime in options.regimes
+        for arm in REGIMES[regime].arms
+        if arm in options.arms
+    ]
+    one = functools.partial(train_one, keep=options.keep)
+    paired.run(lambda regime: REGIMES[regime].results, jobs, one, options.minutes)
 
 
 if __name__ == "__main__":
