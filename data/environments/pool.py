@@ -90,7 +90,9 @@ class Pool:
     def _guarded(self, slots: Sequence[int], calls: Sequence[Callable[[], Any]]) -> list[Said]:
         found = []
         for slot, outcome in zip(slots, self._clock.each(calls), strict=True):
-            error, reply, reward = outcome.error, None, 0.0
+            error: BaseException | None = outcome.error
+            reply: Any = None
+            reward: Any = 0.0
             if error is None:
                 reply, reward = outcome.value
                 if problem := _odd(reply, reward):
