@@ -78,6 +78,7 @@ def looks(trainer: Any) -> State:
             "per_device_train_batch_size": args.per_device_train_batch_size,
             "gradient_accumulation_steps": args.gradient_accumulation_steps,
             "steps_per_generation": args.steps_per_generation,
+            "speed.skip": trainer.speed.skip,
         },
     }
 
