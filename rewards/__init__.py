@@ -4,25 +4,16 @@ A registered reward *is* a TRL reward function: `GRPOTrainer(reward_funcs=[rewar
 Importing this package loads neither torch nor math-verify.
 """
 
-# Importing a module registers what it defines; the last import, because each needs the above.
-from rewards import (
-    boxed,
-    crew,
-    exact,
-    format,
-    length,
-    math,
-    reasoning_gym,
-    success,
-    table,
-    tool_calls,
-)  # isort: skip
 from rewards.answers import extract, locate
 from rewards.errors import CheckpointError, ConfigError, RewardError, RlconfError, TopologyError
 from rewards.function import RewardFunction, RewardSpec, get, names, reward, spec
 from rewards.isolation import Isolation, overlapped
 from rewards.options import check_options
 from rewards.registry import Registry, did_you_mean
+
+# Importing a module registers what it defines; the last import, because each needs the above.
+from rewards import boxed, crew, exact, format, length, math, reasoning_gym, success  # isort: skip
+from rewards import table, tool_calls  # isort: skip
 
 __all__ = [
     "CheckpointError",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -76,6 +77,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
     Attributes:
         first_step: optimiser steps taken before this training, by another stage of the run;
             rollouts are numbered on from there.
+        rows: of the data set, those that completions are being generated for.
         stateful: by name, what is saved with every checkpoint and restored before the first batch
             is drawn: the curriculum, and shapers, reward functions and listeners with
             `state_dict`/`load_state_dict` (`trainers.state.Stateful`). Whoever adds a part with a
@@ -104,7 +106,11 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         curriculum: Curriculum | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        with warnings.catch_warnings():
+            # TRL says so of every `rollout_func`; ours is held to this TRL by tests/contract.
+            warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
+            super().__init__(*args, **kwargs)
+        self.rows: Sequence[dict[str, Any]] = ()
         self.shapers = list(shapers)
         self.filters = list(filters)
         self.reward_decay = dict(reward_decay or {})
@@ -275,6 +281,7 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
         training = self.model.training
         if training:
             self.generation += 1
+        self.rows = inputs
         self._weigh_rewards(training)
         self._listener = self._recorder if training or self._asked.of_tokens else None
         try:

@@ -10,8 +10,10 @@ from data.environments.base import (
     make_environment,
     names,
 )
+from data.environments.settings import EnvironmentSettings
 
 __all__ = [
+    "EnvironmentSettings",
     "EnvironmentSpec",
     "Reply",
     "TextEnvironment",

@@ -22,13 +22,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol, TypeVar, get_type_hints
 
-from data.tasks.base import Row
+from data.row import Row
 from rewards.errors import ConfigError
 from rewards.options import NoSettings, check_options, check_settings_class
 from rewards.registry import Registry, place_of
+
+COMMON = ("name", "max_turns", "max_turn_tokens", "timeout", "max_characters")
+"""Keys of every environment's section, so that no option can have such a name."""
 
 Made = TypeVar("Made", bound=Callable[..., Any])
 
@@ -115,9 +118,16 @@ def environment(
         max_turn_tokens: Most tokens of one turn of the model, likewise. None: no limit of its own.
 
     Raises:
-        ConfigError: If the name is taken, the settings are no dataclass, or a limit is below 1.
+        ConfigError: If the name is taken, the settings are no dataclass or have one of `COMMON`,
+            or a limit is below 1.
     """
     check_settings_class("environment", name, settings)
+    taken = sorted({field.name for field in fields(settings)}.intersection(COMMON))
+    if taken:
+        raise ConfigError(
+            f"environment {name!r}: {', '.join(taken)} is a setting of every environment; "
+            "call the option something else"
+        )
     for limit, value in (("max_turns", max_turns), ("max_turn_tokens", max_turn_tokens)):
         if value is not None and value < 1:
             raise ConfigError(f"environment {name!r}: {limit}={value}; expected 1 or more")

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from data.environments.base import Reply, environment
-from data.tasks.base import Row
+from data.row import Row
 
 POSITIONS = "abcdefgh"
 DIGITS = "0123456789"
@@ -41,7 +41,7 @@ class PeekSettings:
             raise ValueError(f"spare_turns={self.spare_turns}: expected 0 or more")
 
 
-@environment("peek", settings=PeekSettings, max_turns=32)
+@environment("peek", settings=PeekSettings, max_turns=32, max_turn_tokens=len(POSITIONS) + 1)
 class Peek:
     """Reads the column `hidden` of a row: its digits."""
 

@@ -22,7 +22,7 @@ from typing import Literal
 from data.cache import default_cache
 from data.environments.base import Reply, environment
 from data.environments.textworld_engine import Commands, Engine, State, check_installed
-from data.tasks.base import Row
+from data.row import Row
 
 INVALID = "That is not possible."
 CUE = "\n> "

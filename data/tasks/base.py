@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, get_type_hints
 
+from data.row import Row
 from rewards.errors import ConfigError
 from rewards.options import check_options
 from rewards.registry import Registry, place_of
 
-Row = dict[str, Any]
-"""One question: `prompt`, `answer`, `level` (int), `id` (the same for every copy of a question)."""
+__all__ = ["COLUMNS", "Row", "Task", "TaskSpec", "get", "make_task", "names", "task"]
 
 COLUMNS = ("prompt", "answer", "level", "id")
 

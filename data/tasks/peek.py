@@ -84,7 +84,14 @@ def make_row(level: int, number: int) -> Row:
 
 
 def demonstrate(row: Row, rng: Random) -> list[str]:
-    """Look at random positions, up to k times, then answer with random digits: the form alone."""
+    """Look at random positions, up to k times, then write what was seen in a random order.
+
+    Random digits stand for those that were not seen. It is the form of an episode: neither how
+    often to look, nor where, nor in which order to answer.
+    """
     k = row["level"]
-    looks = [rng.choice(POSITIONS[:k]) for _ in range(rng.randint(0, k))]
-    return [*looks, "".join(rng.choice(DIGITS) for _ in range(k))]
+    looks = [rng.randrange(k) for _ in range(rng.randint(0, k))]
+    digits = [row["hidden"][at] for at in dict.fromkeys(looks)]
+    digits += [rng.choice(DIGITS) for _ in range(k - len(digits))]
+    rng.shuffle(digits)
+    return [*(POSITIONS[at] for at in looks), "".join(digits)]

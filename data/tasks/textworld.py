@@ -14,8 +14,9 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
-from data.environments.textworld_engine import check_installed
-from data.tasks.base import Row, Task, task
+from data.environments.textworld_engine import check_installed, import_textworld
+from data.row import Row
+from data.tasks.base import Task, task
 from data.tasks.levels import check_levels, check_sizes
 from data.tasks.splits import DEV_SHARE, TEST_SHARE, share_out
 from data.tasks.textworld_games import Game, Recipe, find, found_games, made_games
@@ -91,6 +92,7 @@ def build(settings: TextWorldTaskSettings, seed: int) -> Task:
     Raises:
         ConfigError: Too few games can be made, or the folder has none.
     """
+    import_textworld()  # here, because a call of an environment has a time limit
     notes: list[str] = []
     if settings.games is None:
         splits = _made(settings)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
 import transformers
@@ -28,11 +29,12 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from data.environments.settings import EnvironmentSettings
 from data.tasks import Task
 from rewards.errors import ConfigError
 from trainers.models.cache import default_cache, made_once
 from trainers.models.characters import character_tokenizer
-from trainers.models.warm_start import warm_start
+from trainers.models.warm_start import play_turns, warm_start
 from trainers.models.words import word_tokenizer
 
 RECIPE = 1
@@ -91,7 +93,11 @@ class TinySettings:
 
 
 def tiny_model(
-    settings: TinySettings, task: Task, seed: int, cache_dir: str | Path | None = None
+    settings: TinySettings,
+    task: Task,
+    seed: int,
+    cache_dir: str | Path | None = None,
+    environment: EnvironmentSettings | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Build, or load from the cache, a tiny model warmed up for `task`.
 
@@ -105,6 +111,7 @@ def tiny_model(
         seed: Draws the initial weights and the demonstrations.
         cache_dir: Where models are kept; by default `$RLCONF_CACHE`, or `rlconf` in
             `$XDG_CACHE_HOME` or `~/.cache`. Any folder in it may be deleted at any time.
+        environment: Where the task's demonstrations are played, if they are turns.
 
     Returns:
         The model, in eval mode and float32 on the CPU, and its tokenizer; both know the folder
@@ -114,16 +121,19 @@ def tiny_model(
         ConfigError: If the task has neither, or, where needed, no demonstrations.
     """
     cache = Path(cache_dir) if cache_dir is not None else default_cache()
-    folder = cache / "tiny" / f"{task.name}-{_key(settings, task, seed)}"
+    folder = cache / "tiny" / f"{task.name}-{_key(settings, task, seed, environment)}"
     with _no_progress_bars():
-        made_once(folder, lambda: build_tiny(settings, task, seed))
+        made_once(folder, lambda: build_tiny(settings, task, seed, environment))
         # Loaded even when it was just made, so that a first run and a later one start the same.
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         return model, AutoTokenizer.from_pretrained(folder)
 
 
 def build_tiny(
-    settings: TinySettings, task: Task, seed: int
+    settings: TinySettings,
+    task: Task,
+    seed: int,
+    environment: EnvironmentSettings | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Build a tiny model and warm it up, without any cache; see `tiny_model`."""
     tokenizer = tiny_tokenizer(task)
@@ -156,6 +166,7 @@ def build_tiny(
                 warmup=settings.warm_warmup,
                 adam_beta2=settings.warm_beta2,
                 seed=seed,
+                environment=environment,
             )
     model.generation_config = GenerationConfig(**special)
     return model.eval(), tokenizer
@@ -177,14 +188,22 @@ def tiny_tokenizer(task: Task) -> PreTrainedTokenizerFast:
     return character_tokenizer(task.alphabet)
 
 
-def _key(settings: TinySettings, task: Task, seed: int) -> str:
+def _key(
+    settings: TinySettings, task: Task, seed: int, environment: EnvironmentSettings | None
+) -> str:
     """Hash everything that the weights depend on.
 
     The task counts by its content (prompts, and a sample of what it demonstrates), not by its name
-    and settings: an edited plug-in task must not find the model of its former self.
+    and settings: an edited plug-in task must not find the model of its former self. Nor may an
+    environment: of turns the tokens count, what it answered to them included.
     """
     rng = Random(0)
-    shown = [task.demonstrate(row, rng) for row in task.train[:256]] if task.demonstrate else []
+    rows = task.train[:256] if task.demonstrate else []
+    shown: list[Any] = [task.demonstrate(row, rng) for row in rows] if task.demonstrate else []
+    if environment is not None and shown:
+        pool = environment.pool()
+        shown = play_turns(tiny_tokenizer(task), rows, shown, environment, pool)
+        pool.close()
     parts = {
         "recipe": RECIPE,
         "settings": asdict(settings),

@@ -7,6 +7,9 @@ removed before GRPO), writes no files, and a step costs only its forward and bac
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import torch
@@ -18,6 +21,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.optimization import get_cosine_schedule_with_warmup
 
 from data.demonstrations import IGNORED
+from data.environments.play import Turn, play
+from data.environments.pool import Pool
+from data.environments.settings import EnvironmentSettings
+from data.environments.wording import Wording
 from data.tasks import Row, Task
 from rewards.errors import ConfigError
 
@@ -33,6 +40,7 @@ def warm_start(
     warmup: int = 20,
     adam_beta2: float = 0.98,
     seed: int = 0,
+    environment: EnvironmentSettings | None = None,
 ) -> list[float]:
     """Train `model` in place to answer in the task's form; about its answers it learns nothing.
 
@@ -49,6 +57,8 @@ def warm_start(
         warmup: Steps of linear warm-up.
         adam_beta2: Second moment's decay; 0.98 forgets the noisy start sooner than 0.999.
         seed: Draws the rows and demonstrations.
+        environment: Where demonstrations that are lists of turns are played; what the environment
+            says is read and not learnt.
 
     Returns:
         The loss of each step, in nats per completion token.
@@ -62,6 +72,7 @@ def warm_start(
             "Give the task one, set model.tiny.warm_steps=0, or load a model with model.path=..."
         )
     rng = Random(f"warm start/{seed}")
+    pool = None if environment is None else environment.pool()
     optimiser = AdamW(
         model.parameters(), lr=learning_rate, betas=(0.9, adam_beta2), weight_decay=0.0
     )
@@ -71,7 +82,12 @@ def warm_start(
     losses = []
     for _ in range(steps):
         rows = rng.choices(task.train, k=batch)
-        input_ids, labels = collate(tokenizer, [(row, task.demonstrate(row, rng)) for row in rows])
+        shown = [task.demonstrate(row, rng) for row in rows]
+        if environment is None or pool is None:
+            input_ids, labels = collate(tokenizer, list(zip(rows, shown, strict=True)))
+        else:
+            played = play_turns(tokenizer, rows, shown, environment, pool)
+            input_ids, labels = pad_right(tokenizer.pad_token_id, played)
         # Padding is on the right here, where no earlier token attends to it: no mask is needed.
         logits = model(input_ids=input_ids[:, :-1].to(model.device), use_cache=False).logits
         targets = labels[:, 1:].to(model.device)
@@ -83,6 +99,8 @@ def warm_start(
         optimiser.zero_grad()
         losses.append(loss.item())
     model.train(was_training)
+    if pool is not None:
+        pool.close()
     return losses
 
 
@@ -101,11 +119,61 @@ def collate(
     prompts = tokenizer([row["prompt"] for row, _ in pairs])["input_ids"]
     completions = tokenizer([text for _, text in pairs], add_special_tokens=False)["input_ids"]
     ends = [[*ids, tokenizer.eos_token_id] for ids in completions]
-    width = max(len(p) + len(c) for p, c in zip(prompts, ends, strict=True))
-    input_ids = torch.full((len(pairs), width), tokenizer.pad_token_id)
-    labels = torch.full((len(pairs), width), IGNORED)
-    for index, (prompt, end) in enumerate(zip(prompts, ends, strict=True)):
-        row = torch.tensor(prompt + end)
-        input_ids[index, : len(row)] = row
-        labels[index, len(prompt) : len(row)] = row[len(prompt) :]
+    learnt = [[1] * len(ids) for ids in ends]
+    return pad_right(tokenizer.pad_token_id, list(zip(prompts, ends, learnt, strict=True)))
+
+
+Example = tuple[list[int], list[int], list[int]]
+"""Token ids of a prompt and of what follows, and of the latter a mask: 1 is learnt, 0 only read."""
+
+
+def play_turns(
+    tokenizer: PreTrainedTokenizerFast,
+    rows: Sequence[Row],
+    shown: Sequence[Sequence[str]],
+    environment: EnvironmentSettings,
+    pool: Pool,
+) -> list[Example]:
+    """Play demonstrations, so that what the environment says stands between their turns.
+
+    Args:
+        tokenizer: With an eos token, which ends each turn.
+        rows: B questions.
+        shown: B lists of turns; with the last one an episode ends, whatever the environment says.
+        environment: For its limits; no demonstration is too long.
+        pool: Of that environment.
+
+    Raises:
+        ConfigError: If the environment breaks.
+    """
+    wording = Wording(tokenizer, [tokenizer.eos_token_id])
+    left = [list(turns) for turns in shown]
+    most = max(len(turns) for turns in shown)
+
+    def write(episodes: Sequence[int], contexts: Sequence[list[int]], _: int) -> list[Turn]:
+        texts = [left[at].pop(0) if left[at] else None for at in episodes]
+        ids = tokenizer([text or "" for text in texts], add_special_tokens=False)["input_ids"]
+        return [
+            Turn([] if text is None else [*one, tokenizer.eos_token_id])
+            for text, one in zip(texts, ids, strict=True)
+        ]
+
+    limits = replace(environment.limits(sys.maxsize), max_turns=most)
+    episodes = play(write, rows, pool, wording, limits)
+    broken = next((one.failed for one in episodes if one.failed), None)
+    if broken:
+        raise ConfigError(f"environment {environment.name!r} broke in a demonstration: {broken}")
+    return [(one.prompt_ids, one.completion_ids, one.env_mask) for one in episodes]
+
+
+def pad_right(pad: int, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """Input ids and labels (B, T) of examples, labels `IGNORED` where nothing is learnt."""
+    width = max(len(prompt) + len(ids) for prompt, ids, _ in examples)
+    input_ids = torch.full((len(examples), width), pad)
+    labels = torch.full((len(examples), width), IGNORED)
+    for at, (prompt, ids, learnt) in enumerate(examples):
+        end = len(prompt) + len(ids)
+        input_ids[at, :end] = torch.tensor(prompt + ids)
+        targets = [one if keep else IGNORED for one, keep in zip(ids, learnt, strict=True)]
+        labels[at, len(prompt) : end] = torch.tensor(targets)
     return input_ids, labels

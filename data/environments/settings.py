@@ -1,0 +1,75 @@
+"""Which environment a run is played in, and within which limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from data.environments.base import EnvironmentSpec, get, make_environment, make_settings
+from data.environments.play import Limits
+from data.environments.pool import Pool
+from data.tools.results import ResultLimits
+from rewards.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class EnvironmentSettings:
+    """A registered text environment with its options, and the limits that all of them have.
+
+    Attributes:
+        name: The registered name.
+        options: Of the environment itself, by name.
+        max_turns: Most turns of an episode. None: as the environment is registered.
+        max_turn_tokens: Most tokens of a turn of the model. None: likewise.
+        timeout: Seconds that a call of the environment may take.
+        max_characters: Of an observation; longer ones lose their middle.
+
+    Raises:
+        ConfigError: An unknown name or option, a value out of range, or a native environment,
+            which is not played turn by turn.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    max_turns: int | None = None
+    max_turn_tokens: int | None = None
+    timeout: float = 10.0
+    max_characters: int = 4000
+
+    def __post_init__(self) -> None:
+        """Check names and ranges."""
+        if self.spec.native:
+            raise ConfigError(
+                f"environment {self.name!r} has no method `act`: its methods are tools for native "
+                "tool calls, and it cannot be played turn by turn"
+            )
+        make_settings(self.spec, self.options)
+        for limit in ("max_turns", "max_turn_tokens"):
+            value = getattr(self, limit)
+            if value is not None and value < 1:
+                raise ConfigError(f"{limit}={value}: expected 1 or more, or null")
+        ResultLimits(self.timeout, self.max_characters)
+
+    @property
+    def spec(self) -> EnvironmentSpec:
+        """What is registered."""
+        return get(self.name)
+
+    def pool(self) -> Pool:
+        """Instances to play with, none made yet."""
+        return Pool(
+            lambda: make_environment(self.name, self.options),
+            f"environment {self.name!r}",
+            ResultLimits(self.timeout, self.max_characters),
+        )
+
+    def limits(self, max_tokens: int, max_context: int | None = None) -> Limits:
+        """The limits of an episode.
+
+        Args:
+            max_tokens: Of a completion, observations included.
+            max_context: That the model can read.
+        """
+        turn = self.max_turn_tokens or self.spec.max_turn_tokens or max_tokens
+        return Limits(self.max_turns or self.spec.max_turns, turn, max_tokens, max_context)

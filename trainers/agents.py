@@ -1,0 +1,149 @@
+"""Text environments in training: TRL's `rollout_func` from an environment of ours.
+
+TRL generates, one turn at a time, with the method that it uses for its own tools
+(`_generate_single_turn`), so that every engine and way of sharding it has works here too; the turns
+are played by `data.environments.play`. What the environment says is masked, so it stays out of the
+loss and of everything that reads TRL's mask of tools: signals, shapers, replay.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from data.environments.play import COLUMNS, Episode, Turn, play
+from data.environments.settings import EnvironmentSettings
+from data.environments.wording import Wording
+
+_log = logging.getLogger(__name__)
+
+MOST_FAILURES_TOLD = 5
+
+
+class EnvironmentRollout:
+    """Plays each completion of a batch as an episode: `OnlineTrainer(rollout_func=...)`.
+
+    Rewards get the columns `success` (the environment's reward), `turns`, `num_tool_calls` (legal
+    actions) and `invalid_actions`. It has no state: what an episode is follows from its row.
+
+    On several ranks all play on until the last episode of all is over: ranks that share the weights
+    must generate equally often. A rank without an episode left writes a turn that nobody reads.
+
+    Args:
+        settings: The environment and its limits.
+    """
+
+    def __init__(self, settings: EnvironmentSettings) -> None:
+        self.settings = settings
+        self._pool = settings.pool()
+        self._told: set[str] = set()
+
+    def __call__(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
+        """What TRL asks of a `rollout_func`, for the rows that `trainer.rows` holds."""
+        began = perf_counter()
+        config = getattr(trainer.model.config, "text_config", trainer.model.config)
+        limits = self.settings.limits(
+            trainer.max_completion_length, getattr(config, "max_position_embeddings", None)
+        )
+        wording = Wording(
+            trainer.processing_class, trainer.eos_token_ids, trainer.chat_template_kwargs
+        )
+
+        def generate(_: Sequence[int], contexts: Sequence[list[int]], most: int) -> list[Turn]:
+            with _at_most(trainer, most):
+                ids, log_probs = trainer._generate_single_turn(list(contexts), None, {}, 1)
+            if log_probs is None:
+                return [Turn(list(one)) for one in ids]
+            return [Turn(list(one), list(p)) for one, p in zip(ids, log_probs, strict=True)]
+
+        def needed(active: int) -> int:
+            if trainer.accelerator.num_processes == 1:
+                return active
+            most = int(trainer._comm.max(torch.tensor(active, device=trainer.accelerator.device)))
+            # vLLM takes equally many prompts of each rank; `generate` takes any number but none.
+            return most if trainer.use_vllm else max(active, min(most, 1))
+
+        episodes = play(generate, trainer.rows, self._pool, wording, limits, needed=needed)
+        self._report(episodes, trainer, perf_counter() - began)
+        columns = {name: [getattr(one, name) for one in episodes] for name in COLUMNS}
+        log_probs = [one.log_probs for one in episodes] if trainer.use_vllm else None
+        return {
+            "prompt_ids": [one.prompt_ids for one in episodes],
+            "completion_ids": [one.completion_ids for one in episodes],
+            "logprobs": log_probs,
+            "env_mask": [one.env_mask for one in episodes],
+            **columns,
+        }
+
+    def _report(self, episodes: Sequence[Episode], trainer: Any, seconds: float) -> None:
+        """Log what happened, over all ranks, and tell of environments that broke."""
+        sums = [
+            len(episodes),
+            sum(one.success >= 1 for one in episodes),
+            sum(one.turns for one in episodes),
+            sum(one.num_tool_calls for one in episodes),
+            sum(one.invalid_actions for one in episodes),
+            sum(one.failed is not None for one in episodes),
+            sum(one.truncated for one in episodes),
+            sum(one.seconds for one in episodes),
+            seconds,
+        ]
+        local = torch.tensor(sums, dtype=torch.float32, device=trainer.accelerator.device)
+        everywhere = trainer._comm.gather(local[None]).sum(dim=0).tolist()
+        count, success, turns, calls, invalid, failed, truncated, inside, whole = everywhere
+        mode = "train" if trainer.model.training else "eval"
+        for name, value in (
+            ("success", success / count),
+            ("turns", turns / count),
+            ("calls_per_turn", calls / max(turns, 1)),
+            ("invalid_share", invalid / max(turns, 1)),
+            ("failed", failed / count),
+            ("truncated", truncated / count),
+            ("seconds_share", inside / whole),
+        ):
+            trainer._metrics[mode][f"env/{name}"].append(value)
+        for name in ("turns", "invalid_actions"):
+            trainer._log_completion_extra(name, [getattr(one, name) for one in episodes])
+        trainer._log_completion_extra("ended", [_ended(one) for one in episodes])
+        self._tell(episodes)
+
+    def _tell(self, episodes: Sequence[Episode]) -> None:
+        broken = [one for one in episodes if one.failed is not None]
+        for one in broken:
+            if one.failed in self._told or len(self._told) >= MOST_FAILURES_TOLD:
+                continue
+            self._told.add(str(one.failed))
+            _log.warning(
+                "environment %r broke in %d of %d episodes of this batch, which get reward 0; "
+                "row %r: %s",
+                self.settings.name,
+                len(broken),
+                len(episodes),
+                one.row.get("id"),
+                one.failed,
+            )
+
+
+def _ended(one: Episode) -> str:
+    if one.failed is not None:
+        return "failed"
+    return "done" if one.done else "truncated"
+
+
+@contextmanager
+def _at_most(trainer: Any, tokens: int) -> Iterator[None]:
+    """Let the trainer's engine write so many tokens a call, instead of a whole completion."""
+    engine, name = trainer.generation_config, "max_new_tokens"
+    if trainer.use_vllm:
+        engine, name = trainer.vllm_generation, "max_completion_length"
+    before = getattr(engine, name)
+    setattr(engine, name, tokens)
+    try:
+        yield
+    finally:
+        setattr(engine, name, before)
