@@ -1,8 +1,8 @@
 """A tiny language model built on the spot: no download, learns from rewards in half a minute.
 
-A Llama of 0.1 M parameters over the characters, or the words, of one task, warmed up for about ten seconds on
-demonstrations that show the form of an answer and nothing more. What it answers right after that
-is chance; everything above chance comes from the rewards.
+A Llama of 0.1 M parameters over the characters, or the words, of one task, warmed up for about ten
+seconds on demonstrations that show the form of an answer and nothing more. What it answers right
+after that is chance; everything above chance comes from the rewards.
 """
 
 from __future__ import annotations
