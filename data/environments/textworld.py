@@ -21,11 +21,16 @@ from typing import Literal
 
 from data.cache import default_cache
 from data.environments.base import Reply, environment
-from data.environments.textworld_engine import Commands, Engine, State, check_installed
+from data.environments.textworld_engine import Commands, Engine, State
 from data.row import Row
 
 INVALID = "That is not possible."
+LISTED = "\nCommands: "
 CUE = "\n> "
+
+OWN_WORDS = f"{INVALID}{LISTED};{CUE}"
+"""What the environment says beside the game, for a vocabulary."""
+
 _ACTION = re.compile(r"<action>(.*?)</action>", re.DOTALL)
 
 
@@ -43,10 +48,6 @@ class TextWorldSettings:
     admissible: bool = True
     form: Literal["line", "tag"] = "line"
     dense: bool = False
-
-    def __post_init__(self) -> None:
-        """Check that the games can be played."""
-        check_installed()
 
 
 @environment("textworld", settings=TextWorldSettings, max_turns=16)
@@ -97,7 +98,7 @@ class TextWorld:
         return self._state
 
     def _ask(self, state: State) -> str:
-        listed = f"\nCommands: {'; '.join(state.admissible)}" if self._settings.admissible else ""
+        listed = LISTED + "; ".join(state.admissible) if self._settings.admissible else ""
         return listed + CUE
 
 

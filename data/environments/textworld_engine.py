@@ -7,8 +7,8 @@ seen is kept, and an engine starts only for one that was not.
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class State:
     Attributes:
         text: What the game says, without TextWorld's banner and status line.
         objective: What is to be done; "" where the text says it.
-        admissible: Every command that does something here, sorted.
+        admissible: Every command that does something here, sorted; ALFWorld's `help` does nothing.
         score: Points over the most that can be had, from 0 to 1.
         won: Whether the game is won.
         done: Whether it is over.
@@ -128,19 +128,19 @@ class _Seen:
 _SEEN = _Seen(KEPT)
 
 
-def check_installed() -> None:
-    """Raise ValueError, which says what to type, where textworld is not installed."""
-    if importlib.util.find_spec("textworld") is None:
-        raise ValueError(f"the package textworld is not installed: {INSTALL}")
-
-
 def import_textworld() -> Any:
-    """The package; numpy's global random state, from which it draws, is left as it was."""
+    """The package; numpy's global random state, from which it draws, is left as it was.
+
+    Raises:
+        ConfigError: It is not installed; the text says what to type.
+    """
     import numpy as np
 
     before = np.random.get_state()  # noqa: NPY002 (the global state itself is meant)
     try:
         import textworld
+    except ImportError as error:
+        raise ConfigError(f"TextWorld games need the package textworld: {INSTALL}") from error
     finally:
         np.random.set_state(before)  # noqa: NPY002
     return textworld
@@ -161,7 +161,8 @@ def _start(path: Path) -> Any:
         lost=True,
     )
     try:
-        with ONE_AT_A_TIME:
+        with ONE_AT_A_TIME, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # jericho: that it does not know this very game
             game = textworld.start(str(path), wanted)
     except ImportError as error:
         raise ConfigError(f"{path.name} is played by a planner: {INSTALL_PDDL}") from error
@@ -182,7 +183,7 @@ def _state(shown: Any, path: Path) -> State:
     return State(
         text=clean(shown.feedback or ""),
         objective=(shown.objective or "").strip(),
-        admissible=tuple(shown.admissible_commands),
+        admissible=tuple(one for one in shown.admissible_commands if one != "help"),
         score=min(1.0, max(0.0, score / shown.max_score)) if shown.max_score else float(shown.won),
         won=bool(shown.won),
         done=bool(shown.won or shown.lost),

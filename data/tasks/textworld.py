@@ -14,12 +14,14 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
-from data.environments.textworld_engine import check_installed, import_textworld
+from data.environments.textworld import OWN_WORDS
+from data.environments.textworld_engine import import_textworld
 from data.row import Row
 from data.tasks.base import Task, task
 from data.tasks.levels import check_levels, check_sizes
 from data.tasks.splits import DEV_SHARE, TEST_SHARE, share_out
 from data.tasks.textworld_games import Game, Recipe, find, found_games, made_games
+from data.words import words_of
 from rewards.errors import ConfigError
 
 FOLDERS = {
@@ -68,8 +70,7 @@ class TextWorldTaskSettings:
     max_completion_tokens: int = 1024
 
     def __post_init__(self) -> None:
-        """Check that games can be made, and ranges."""
-        check_installed()
+        """Check ranges."""
         check_levels(self.levels, low=1, high=30)
         check_sizes(self.train_size, self.dev_size, self.test_size)
         for name in ("rooms", "objects", "quests", "max_completion_tokens"):
@@ -90,7 +91,7 @@ def build(settings: TextWorldTaskSettings, seed: int) -> Task:
     """Make or find the games; `seed` only shuffles them, so that runs share what took long to make.
 
     Raises:
-        ConfigError: Too few games can be made, or the folder has none.
+        ConfigError: TextWorld is not installed, too few games can be made, or the folder has none.
     """
     import_textworld()  # here, because a call of an environment has a time limit
     notes: list[str] = []
@@ -107,6 +108,7 @@ def build(settings: TextWorldTaskSettings, seed: int) -> Task:
     games = [game for split in splits.values() for game, _ in split]
     walks = {game.path: game.walks for game in games}
     words = {word for game in games for word in game.words}
+    words |= {word for text in (OWN_WORDS, settings.template) for word in words_of(text)}
     can_walk = all(game.walks for game, _ in splits["train"])
     return Task(
         name="textworld",
