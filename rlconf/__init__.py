@@ -5,7 +5,8 @@ Import from here, not from the rooms:
     from rlconf import OnlineTrainer, UCASTrainer, STaRTrainer, SPEARTrainer  # trl.GRPOTrainer's
     from rlconf import ReplaySettings                            # constructor, and parts
     from rlconf import CRewDPOTrainer                            # trl.DPOTrainer's, and checks
-    from rlconf import reward, shaper, rollout_filter, task, environment    # decorators: your own
+    from rlconf import reward, shaper, rollout_filter, task      # decorators: register your own
+    from rlconf import environment, tool, sandbox                # likewise, for agents
     from rlconf import ShaperBatch, Signals, FilterBatch, Task, Reply       # what those are given
 
 Every name is imported on first use, so that `import rlconf` stays below 0.3 s and loads no torch.
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from data.environments import Reply, environment
     from data.tasks import Task, task
+    from data.tools import RunLimits, RunResult, ToolError, ToolSettings, sandbox, tool
     from rewards import Isolation, reward
     from rewards.errors import (
         CheckpointError,
@@ -53,19 +55,25 @@ __all__ = [
     "Reply",
     "RewardError",
     "RlconfError",
+    "RunLimits",
+    "RunResult",
     "SPEARTrainer",
     "STaRTrainer",
     "ShaperBatch",
     "Signals",
     "StorageError",
     "Task",
+    "ToolError",
+    "ToolSettings",
     "TopologyError",
     "UCASTrainer",
     "environment",
     "reward",
     "rollout_filter",
+    "sandbox",
     "shaper",
     "task",
+    "tool",
 ]
 
 _HOME = {
@@ -81,18 +89,24 @@ _HOME = {
     "RewardError": "rewards.errors",
     "RlconfError": "rewards.errors",
     "SPEARTrainer": "trainers",
+    "RunLimits": "data.tools",
+    "RunResult": "data.tools",
     "STaRTrainer": "trainers",
     "ShaperBatch": "trainers.shapers",
     "Signals": "trainers.signals",
     "StorageError": "rewards.errors",
     "Task": "data.tasks",
+    "ToolError": "data.tools",
+    "ToolSettings": "data.tools",
     "TopologyError": "rewards.errors",
     "UCASTrainer": "trainers",
     "environment": "data.environments",
     "reward": "rewards",
     "rollout_filter": "trainers.filters",
+    "sandbox": "data.tools",
     "shaper": "trainers.shapers",
     "task": "data.tasks",
+    "tool": "data.tools",
 }
 
 

@@ -39,6 +39,33 @@ def tokenizer() -> Any:
 
 
 @pytest.fixture(scope="session")
+def tool_tokenizer() -> Any:
+    """Byte tokenizer, 265 tokens, with the chat template of Qwen3."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+    from trl.chat_template_utils import qwen3_chat_template
+
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tags = [f"<{slash}{tag}>" for tag in ("tool_call", "tool_response", "think") for slash in "/ "]
+    tags = [tag.replace(" ", "") for tag in tags]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {token: i for i, token in enumerate([*special, *tags, *alphabet])}
+    core = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.decoder = decoders.ByteLevel()
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="<|endoftext|>",
+        eos_token="<|im_end|>",
+        additional_special_tokens=["<|im_start|>"],
+        padding_side="left",
+    )
+    made.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in tags])
+    made.chat_template = qwen3_chat_template
+    return made
+
+
+@pytest.fixture(scope="session")
 def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """`make_model(seed=0, **config)`: a LlamaForCausalLM of two layers with random weights.
 

@@ -79,6 +79,7 @@ class EnvironmentSpec:
         settings: The dataclass of its settings.
         max_turns: Most turns of an episode, unless a user says otherwise.
         max_turn_tokens: Most tokens of a turn, likewise. None: as many as a completion.
+        needs: Columns that it reads of a row.
     """
 
     name: str
@@ -86,6 +87,7 @@ class EnvironmentSpec:
     settings: type
     max_turns: int
     max_turn_tokens: int | None
+    needs: tuple[str, ...]
 
     @property
     def native(self) -> bool:
@@ -102,6 +104,7 @@ def environment(
     settings: type = NoSettings,
     max_turns: int = 16,
     max_turn_tokens: int | None = None,
+    needs: tuple[str, ...] = (),
 ) -> Callable[[Made], Made]:
     """Register a class, or a function that returns instances, under `name`.
 
@@ -116,6 +119,7 @@ def environment(
             are no options, and it is called with nothing.
         max_turns: Most turns of an episode, at least 1; `environment.max_turns` sets another.
         max_turn_tokens: Most tokens of one turn of the model, likewise. None: no limit of its own.
+        needs: Columns of the task's rows that it cannot do without.
 
     Raises:
         ConfigError: If the name is taken, the settings are no dataclass or have one of `COMMON`,
@@ -133,7 +137,7 @@ def environment(
             raise ConfigError(f"environment {name!r}: {limit}={value}; expected 1 or more")
 
     def register(make: Made) -> Made:
-        spec = EnvironmentSpec(name, make, settings, max_turns, max_turn_tokens)
+        spec = EnvironmentSpec(name, make, settings, max_turns, max_turn_tokens, needs)
         _ENVIRONMENTS.register(name, spec, place=place_of(make))
         return make
 

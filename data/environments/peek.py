@@ -41,7 +41,13 @@ class PeekSettings:
             raise ValueError(f"spare_turns={self.spare_turns}: expected 0 or more")
 
 
-@environment("peek", settings=PeekSettings, max_turns=32, max_turn_tokens=len(POSITIONS) + 1)
+@environment(
+    "peek",
+    settings=PeekSettings,
+    max_turns=32,
+    max_turn_tokens=len(POSITIONS) + 1,
+    needs=("hidden",),
+)
 class Peek:
     """Reads the column `hidden` of a row: its digits."""
 

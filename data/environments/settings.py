@@ -15,7 +15,7 @@ from rewards.errors import ConfigError
 
 @dataclass(frozen=True)
 class EnvironmentSettings:
-    """A registered text environment with its options, and the limits that all of them have.
+    """A registered environment with its options, and the limits that all text environments have.
 
     Attributes:
         name: The registered name.
@@ -26,8 +26,7 @@ class EnvironmentSettings:
         max_characters: Of an observation; longer ones lose their middle.
 
     Raises:
-        ConfigError: An unknown name or option, a value out of range, or a native environment,
-            which is not played turn by turn.
+        ConfigError: An unknown name or option, or a value out of range.
     """
 
     name: str
@@ -39,11 +38,6 @@ class EnvironmentSettings:
 
     def __post_init__(self) -> None:
         """Check names and ranges."""
-        if self.spec.native:
-            raise ConfigError(
-                f"environment {self.name!r} has no method `act`: its methods are tools for native "
-                "tool calls, and it cannot be played turn by turn"
-            )
         make_settings(self.spec, self.options)
         for limit in ("max_turns", "max_turn_tokens"):
             value = getattr(self, limit)
@@ -56,10 +50,14 @@ class EnvironmentSettings:
         """What is registered."""
         return get(self.name)
 
+    def make(self) -> Any:
+        """An instance of the environment."""
+        return make_environment(self.name, self.options)
+
     def pool(self) -> Pool:
         """Instances to play with, none made yet."""
         return Pool(
-            lambda: make_environment(self.name, self.options),
+            self.make,
             f"environment {self.name!r}",
             ResultLimits(self.timeout, self.max_characters),
         )

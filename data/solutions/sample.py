@@ -16,8 +16,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from data.environments.settings import EnvironmentSettings
 from data.prompts import prompt_ids
 from data.solutions.draw import Draw, uniforms
+from data.solutions.episodes import Drawn, Stage
 from data.solutions.solution import Solution
 from data.tasks import Row
 
@@ -36,6 +38,7 @@ def sample(
     top_p: float = 1.0,
     chat_template_kwargs: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    environment: EnvironmentSettings | None = None,
 ) -> list[Solution]:
     """Sample `samples` solutions of each row.
 
@@ -61,6 +64,8 @@ def sample(
         top_p: Draw among the likeliest tokens that make up this probability, 0 < top_p <= 1.
         chat_template_kwargs: For the chat template, such as `enable_thinking`.
         progress: Called as `progress(done, total)` after each batch, in completions.
+        environment: Each solution is an episode in it; observations count among `max_new_tokens`.
+            None: each is one completion.
 
     Returns:
         len(rows) * samples solutions, those of a row together, in the order of the rows. A row that
@@ -76,29 +81,53 @@ def sample(
     order = sorted(range(len(jobs)), key=lambda job: -len(prompts[jobs[job][0]]))
     ends = end_tokens(model.generation_config, tokenizer)
     config = GenerationConfig(
-        max_new_tokens=max_new_tokens,
         eos_token_id=ends or None,
         pad_token_id=tokenizer.pad_token_id,
         do_sample=False,  # `Draw` draws
     )
+
+    def write(contexts: list[list[int]], most: int, numbers: Tensor | None) -> list[Drawn]:
+        config.max_new_tokens = most
+        draw = Draw()
+        if numbers is not None:
+            draw = Draw(numbers.to(model.device), temperature, top_p)
+        return _generate(model, config, contexts, ends, draw)
+
+    stage = None
+    if environment is not None:
+        stage = Stage(
+            environment,
+            tokenizer,
+            ends,
+            max_tokens=max_new_tokens,
+            max_context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
+            template_kwargs=chat_template_kwargs,
+        )
     found: dict[int, Solution] = {}
     with left_as_found(model, config), torch.no_grad():
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            draw = Draw()
+            asked, indices = [rows[jobs[job][0]] for job in batch], [jobs[job][1] for job in batch]
+            numbers = None
             if not greedy:
-                names = [(str(rows[jobs[job][0]]["id"]), jobs[job][1]) for job in batch]
-                numbers = [uniforms(seed, *name, max_new_tokens) for name in names]
-                draw = Draw(torch.stack(numbers).to(model.device), temperature, top_p)
-            asked = [prompts[jobs[job][0]] for job in batch]
-            drawn = _generate(model, config, asked, ends, draw)
-            for job, (ids, log_probs, entropy) in zip(batch, drawn, strict=True):
-                row, index = jobs[job]
-                found[job] = make_solution(
-                    tokenizer, rows[row], index, prompts[row], ids, ends, log_probs, entropy
-                )
+                names = zip(asked, indices, strict=True)
+                draws = [uniforms(seed, str(row["id"]), n, max_new_tokens) for row, n in names]
+                numbers = torch.stack(draws)
+            if stage is not None:
+                solutions = stage.solve(write, asked, indices, numbers)
+            else:
+                contexts = [prompts[jobs[job][0]] for job in batch]
+                drawn = write(contexts, max_new_tokens, numbers)
+                about = zip(asked, indices, contexts, drawn, strict=True)
+                solutions = [
+                    make_solution(tokenizer, row, n, prompt, ids, ends, log_probs, entropy)
+                    for row, n, prompt, (ids, log_probs, entropy) in about
+                ]
+            found |= dict(zip(batch, solutions, strict=True))
             if progress is not None:
                 progress(len(found), len(jobs))
+    if stage is not None:
+        stage.close()
     return [found[job] for job in range(len(jobs))]
 
 
@@ -119,7 +148,7 @@ def _generate(
     prompts: list[list[int]],
     ends: list[int],
     draw: Draw,
-) -> list[tuple[list[int], list[float], list[float]]]:
+) -> list[Drawn]:
     """Draw one completion per prompt, cut after the first of `ends`: ids, log-probs, entropies."""
     input_ids, mask = pad_left(prompts, config.pad_token_id)
     width = input_ids.shape[1]

@@ -141,13 +141,15 @@ class _Job:
 def _job(solution: Solution, answer: AnswerTokens | None, measures: Sequence[str]) -> _Job:
     tokens = () if answer is None or "crew" not in measures else answer.tokens
     whole = any(name != "crew" for name in measures)
-    wanted = list(range(len(solution.completion_ids))) if whole else list(tokens)
+    own = solution.own
+    tokens = tuple(set(tokens).intersection(own)) if solution.mask else tokens
+    wanted = own if whole else sorted(tokens)
     first = len(solution.prompt_ids)
     last = wanted[-1] + 1 if wanted else 0
     return _Job(
         ids=[*solution.prompt_ids, *solution.completion_ids[:last]],
         positions=[first + token for token in wanted],
-        answer=list(tokens) if whole else list(range(len(tokens))),
+        answer=[at for at, token in enumerate(wanted) if token in tokens],
     )
 
 

@@ -30,6 +30,9 @@ class Solution:
         confidence: Confidence scores by the name of their measure.
         gold: The right answer as text, None if unknown.
         level: Difficulty as the task numbers it, None if it does not.
+        mask: (T,) 1 where the model wrote the token and 0 where an environment did; empty where the
+            model wrote all. Log-prob and entropy of a token that it did not write are 0.
+        played: What playing in an environment adds for rewards to read, such as `success`.
     """
 
     question_id: str
@@ -45,6 +48,14 @@ class Solution:
     confidence: dict[str, float] = field(default_factory=dict)
     gold: str | None = None
     level: int | None = None
+    mask: list[int] = field(default_factory=list)
+    played: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def own(self) -> list[int]:
+        """Places in `completion_ids` of the tokens that the model wrote."""
+        count = len(self.completion_ids)
+        return [at for at in range(count) if not self.mask or self.mask[at]]
 
 
 def unfit(solution: Solution) -> str | None:

@@ -30,15 +30,19 @@ SCHEMA = pa.schema(
         pa.field("confidence", pa.map_(pa.string(), pa.float64()), nullable=False),
         pa.field("gold", pa.string()),
         pa.field("level", pa.int32()),
+        pa.field("mask", pa.list_(pa.int8()), nullable=False),
+        pa.field("played", pa.map_(pa.string(), pa.float64()), nullable=False),
     ]
 )
+ADDED = ("mask", "played")
+"""Columns that older files lack; they are empty there."""
 
 
 def write_solutions(path: str | Path, solutions: Iterable[Solution]) -> None:
     """Write a Parquet file with `SCHEMA`, whole or not at all; a file of that name is replaced."""
     rows = [asdict(solution) for solution in solutions]
     for row in rows:
-        row["confidence"] = list(row["confidence"].items())
+        row |= {name: list(row[name].items()) for name in ("confidence", "played")}
     with whole_or_not_at_all(path) as draft:
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), draft)
 
@@ -48,7 +52,7 @@ def join_solutions(path: str | Path, parts: Iterable[str | Path]) -> None:
     with whole_or_not_at_all(path) as draft, pq.ParquetWriter(draft, SCHEMA) as writer:
         for part in parts:
             with pq.ParquetFile(part) as file:
-                writer.write_table(file.read(columns=SCHEMA.names).cast(SCHEMA))
+                writer.write_table(_table(file))
 
 
 @contextmanager
@@ -93,13 +97,24 @@ def read_solutions(path: str | Path) -> list[Solution]:
     """
     # Not read_table: as a data set it would take folder names such as `level=3` for columns.
     with pq.ParquetFile(path) as file:
-        missing = [name for name in SCHEMA.names if name not in file.schema_arrow.names]
+        there = [*file.schema_arrow.names, *ADDED]
+        missing = [name for name in SCHEMA.names if name not in there]
         if missing:
             raise ConfigError(
                 f"{path} holds no solutions: it lacks {', '.join(missing)} (it has "
                 f"{', '.join(file.schema_arrow.names)}). Name a file that rlconf wrote."
             )
-        rows = file.read(columns=SCHEMA.names).cast(SCHEMA).to_pylist()
+        rows = _table(file).to_pylist()
     for row in rows:
-        row["confidence"] = dict(row["confidence"])
+        row |= {name: dict(row[name]) for name in ("confidence", "played")}
     return [Solution(**row) for row in rows]
+
+
+def _table(file: pq.ParquetFile) -> pa.Table:
+    """The columns of `SCHEMA`, those that an older file lacks empty."""
+    table = file.read(columns=[name for name in SCHEMA.names if name in file.schema_arrow.names])
+    for name in ADDED:
+        if name not in table.column_names:
+            empty = pa.array([[]] * len(table), SCHEMA.field(name).type)
+            table = table.append_column(SCHEMA.field(name), empty)
+    return table.select(SCHEMA.names).cast(SCHEMA)

@@ -30,7 +30,11 @@ def confidence_of(solution: Solution, measure: str) -> float | None:
         return solution.confidence[measure]
     if measure not in KEPT or not solution.log_probs or not solution.entropy:
         return None
-    mean = [math.fsum(values) / len(values) for values in (solution.log_probs, solution.entropy)]
+    own = solution.own
+    mean = [
+        math.fsum(values[at] for at in own) / len(own)
+        for values in (solution.log_probs, solution.entropy)
+    ]
     log_prob, entropy = torch.tensor(mean, dtype=torch.float64)[:, None]
     return float(trajectory_confidence(log_prob, entropy, measure))
 

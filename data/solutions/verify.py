@@ -21,7 +21,7 @@ def verify(
     Args:
         solutions: Of any questions, in any order.
         reward: A TRL reward function. It is given `completions` and `completion_ids`, and the
-            columns `answer` (the gold answer) and `level`.
+            columns `answer` (the gold answer) and `level`, and those that an environment added.
         rows: The questions that were sampled. With them the reward is given `prompts` and all of
             their columns too, and completions of chat prompts as messages, exactly as in training.
 
@@ -40,6 +40,8 @@ def verify(
         "answer": [solution.gold for solution in solutions],
         "level": [solution.level for solution in solutions],
     }
+    played = dict.fromkeys(name for solution in solutions for name in solution.played)
+    inputs |= {name: [solution.played.get(name) for solution in solutions] for name in played}
     if rows is not None:
         inputs |= _columns(solutions, rows)
     values = reward(**inputs)

@@ -17,12 +17,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from data.row import Row
 from rewards.errors import ConfigError
 from rewards.options import check_options
 from rewards.registry import Registry, place_of
+
+if TYPE_CHECKING:
+    from data.environments.settings import EnvironmentSettings
 
 __all__ = ["COLUMNS", "Row", "Task", "TaskSpec", "get", "make_task", "names", "task"]
 
@@ -50,8 +53,8 @@ class Task:
         notes: What a user should know of how the rows came about, a sentence each: what was
             malformed, repeated or left out.
         ood: Rows unlike those of train, for a task that has such; for the final evaluation only.
-        environment: Name of the environment in which the rows are played
-            (`data.environments`); None where one completion answers.
+        environment: The environment in which the rows are played (`data.environments`), by name or
+            with its settings; None where one completion answers.
     """
 
     name: str
@@ -64,13 +67,27 @@ class Task:
     demonstrate: Callable[[Row, Random], str | list[str]] | None = None
     notes: tuple[str, ...] = ()
     ood: list[Row] = field(default_factory=list)
-    environment: str | None = None
+    environment: str | EnvironmentSettings | None = None
     words: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse rows that lack a column: found here, it names the task and the split."""
         for split in ("train", "dev", "test", "ood"):
             _check_columns(f"task {self.name!r}, split {split!r}", getattr(self, split))
+
+    @property
+    def played_in(self) -> EnvironmentSettings | None:
+        """Where the rows are played turn by turn; None where they are not.
+
+        Raises:
+            ConfigError: If there is no environment of that name.
+        """
+        from data.environments.settings import EnvironmentSettings
+
+        chosen = self.environment
+        if isinstance(chosen, str):
+            chosen = EnvironmentSettings(chosen)
+        return None if chosen is None or chosen.spec.native else chosen
 
 
 Builder = Callable[[Any, int], Task]

@@ -67,10 +67,13 @@ def clean_text(text: str, max_characters: int) -> str:
     """
     if len(text) <= max_characters:
         return _clean(text)
-    mark = f"\n[... {len(text) - max_characters} characters and a few left out ...]\n"
-    kept = max_characters - len(mark)
+    kept = max_characters - len(_left_out(len(text)))
     head, tail = text[: kept - kept // 2], text[len(text) - kept // 2 :]
-    return _clean(head) + mark + _clean(tail)
+    return _clean(head) + _left_out(len(text) - kept) + _clean(tail)
+
+
+def _left_out(count: int) -> str:
+    return f"\n[... {count} characters left out ...]\n"
 
 
 def _clean(text: str) -> str:

@@ -19,6 +19,7 @@ from rlconf.settings import foreign
 from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_columns
 from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.check_replay import replay_settings
+from rlconf.settings.check_tools import check_task_suits_tools, tool_turns
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
 from rlconf.settings.trl_fields import config_class, method_of
@@ -47,6 +48,7 @@ __all__ = [
     "build_reward",
     "build_task",
     "build_tokenizer",
+    "build_tools",
     "check_enough",
     "check_held_out",
     "check_same_tokens",
@@ -77,6 +79,7 @@ class Parts:
         shapers: in the order in which they are applied.
         filters: a completion must pass all.
         replay: settings of the self-imitation replay, or None.
+        tools: what the model may call while it writes.
         reward_decay: generations over which a reward's weight falls to 0, by name.
         peft_config: of the adapter, or None.
         curriculum: not bound to the rows yet, or None.
@@ -94,6 +97,7 @@ class Parts:
     shapers: list[Shaper] = field(default_factory=list)
     filters: list[RolloutFilter] = field(default_factory=list)
     replay: ReplaySettings | None = None
+    tools: list[Callable[..., Any]] = field(default_factory=list)
     reward_decay: dict[str, float] = field(default_factory=dict)
     peft_config: LoraConfig | None = None
     curriculum: Curriculum | None = None
@@ -123,6 +127,7 @@ class Parts:
             "shapers": self.shapers,
             "filters": self.filters,
             "replay": self.replay,
+            "tools": self.tools or None,
             "reward_decay": self.reward_decay,
             "curriculum": self.curriculum,
             "rollout_data": self.recorded_columns,
@@ -142,6 +147,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
             generation batch, or the model cannot be loaded.
     """
     task = build_task(config)
+    check_task_suits_tools(config, task)
     weights = reward_weights(config, task)
     raise_all(check_columns(weights, list(task.train[0]), task.name))
     rewards = overlapped([_build_trained(config, name, task) for name in weights])
@@ -163,6 +169,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
         shapers=_build_shapers(config),
         filters=_build_filters(config),
         replay=None if config.replay is None else replay_settings(config.replay),
+        tools=build_tools(config),
         reward_decay={
             name: float(options["decay"])
             for name, options in config.reward.items()
@@ -226,6 +233,8 @@ def build_grpo_config(
     extra: dict[str, Any] = {"reward_weights": weights}
     if config.trainer.get("max_completion_length") is None:
         extra["max_completion_length"] = task.max_completion_tokens
+    if config.tools:
+        extra["max_tool_calling_iterations"] = tool_turns(config)
     arguments: GRPOConfig = build_arguments(config, output_dir, **extra)
     return arguments
 
@@ -273,6 +282,15 @@ def _build_filters(config: Config) -> list[RolloutFilter]:
     from trainers.filters import make_filter
 
     return [make_filter(name, **options) for name, options in config.filter.items()]
+
+
+def build_tools(config: Config) -> list[Callable[..., Any]]:
+    """The chosen tools as TRL takes them, in order."""
+    if not config.tools:
+        return []
+    from data.tools import make_tool
+
+    return [make_tool(name, options) for name, options in config.tools.items()]
 
 
 def build_curriculum(config: Config) -> Curriculum | None:

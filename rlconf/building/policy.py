@@ -118,7 +118,9 @@ def _check_template(config: Config, task: Task, tokenizer: PreTrainedTokenizerBa
     if not rows:
         return
     texts = method_of(config.trainer) == "sft" and config.demonstrations.path is None
-    found = template_problems(tokenizer, rows[0]["prompt"], demonstrations=texts)
+    found = template_problems(
+        tokenizer, rows[0]["prompt"], demonstrations=texts, tools=bool(config.tools)
+    )
     raise_all([Problem(text) for text in found])
 
 

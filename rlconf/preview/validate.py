@@ -21,6 +21,8 @@ from rlconf.settings import arithmetic, foreign
 from rlconf.settings.check import check_columns, ranks, shaper_names, signals_asked
 from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.check_replay import replay_settings
+from rlconf.settings.check_tools import check_task_suits_tools
+from rlconf.settings.check_tools import told as tools_told
 from rlconf.settings.effects import advice, extra_forwards, without_effect
 from rlconf.settings.overrides import plain, show
 from rlconf.settings.plugins import settings_defaults
@@ -63,6 +65,7 @@ def report(config: Config) -> str:
         "batch": _batch(args, batch, rows),
         **({} if config.curriculum is None else {"curriculum": _curriculum(config, batch)}),
         **({} if config.replay is None else {"replay": _replay(config, batch, longest)}),
+        **({} if not config.tools else {"tools": tools_told(config)}),
         "extra forwards per generation batch": extra_forwards(
             args, batch, _needs_signals(config), config.replay is not None
         ),
@@ -137,6 +140,7 @@ def _task(
         told = f"{name}: {path}; rows and columns are checked when training starts"
         return None, [told], (config.model.max_prompt_tokens, limit if own_limit else None)
     task = build_task(config)
+    check_task_suits_tools(config, task)
     weights = reward_weights(config, task)
     raise_all(check_columns(weights, list(task.train[0]), task.name))
     rows, prompts, dropped, longest = _prompts(config, task)
@@ -264,6 +268,7 @@ def differences(config: Config) -> list[str]:
         "shaper": (list(root["shaper"]), list(config.shaper)),
         "curriculum": (None, (config.curriculum or {}).get("mode")),
         "filter": (list(root["filter"]), list(config.filter)),
+        "tools": (list(root["tools"]), list(config.tools)),
         "replay": (None, (config.replay or {}).get("mode")),
     }
     found = [
@@ -284,6 +289,7 @@ _COMPARED_APART = (
     "reward",
     "shaper",
     "filter",
+    "tools",
     "replay",
     "curriculum",
 )
@@ -310,7 +316,7 @@ def _part_defaults(config: Config) -> dict[str, Any]:
 
         usual = settings_defaults(CurriculumSettings)
         found["curriculum"] = {**usual, "path": None, "stages": []}
-    found["replay"] = found["shaper"] = found["filter"] = {}
+    found["replay"] = found["shaper"] = found["filter"] = found["tools"] = {}
     if config.replay is not None:
         from trainers.replay import ReplaySettings
 
@@ -327,6 +333,10 @@ def _part_defaults(config: Config) -> dict[str, Any]:
         found["filter"] = {
             one: settings_defaults(filters.get(one).settings) for one in config.filter
         }
+    if config.tools:
+        from data import tools
+
+        found["tools"] = {one: settings_defaults(tools.get(one).settings) for one in config.tools}
     return found
 
 

@@ -20,7 +20,7 @@ __all__ = [
 
 # Says who a run is and where it is kept, not what it computes.
 APART = ("name", "resume", "run", "seed", "tracking", "logging")
-PARTS = ("reward", "shaper", "filter")  # sections that hold options by name
+PARTS = ("reward", "shaper", "filter", "tools")  # sections that hold options by name
 ABSENT = "(not set)"
 
 

@@ -22,6 +22,7 @@ from rlconf.settings.check_judging import check_judging
 from rlconf.settings.check_model import check_model, check_peft
 from rlconf.settings.check_replay import check_filters, check_replay
 from rlconf.settings.check_solutions import check_method, check_pairs, check_sampling
+from rlconf.settings.check_tools import check_tools
 from rlconf.settings.fields import check_named, read_fields, read_settings
 from rlconf.settings.problems import Problem
 from rlconf.settings.problems import is_installed as _installed
@@ -55,6 +56,7 @@ def check(config: Config) -> list[Problem]:
     problems = [*_check_task(config), *check_rewards(config), *_check_shapers(config)]
     problems += [*check_method(config), *check_model(config), *check_peft(config)]
     problems += [
+        *check_tools(config),
         *_check_sections(config),
         *check_sampling(config),
         *check_pairs(config),

@@ -235,7 +235,8 @@ def _not_chosen(config: DictConfig, group: str, name: str, key: str) -> Problem:
     chosen = [str(choice) for choice in config[group]]
     known = [*chosen, *tree.choices(group)]
     if name not in known:
-        return Problem(f"{key}: there is no {group} {name!r}{nearest(name, known)}", (key,))
+        kind = tree.one_of(group)
+        return Problem(f"{key}: there is no {kind} {name!r}{nearest(name, known)}", (key,))
     wanted = ",".join([*chosen, name])
     if group == "reward" and not chosen:  # then the task's own rewards are what counts
         text = (

@@ -111,6 +111,8 @@ def without_effect(
         value = getattr(config.logging, key)
         if not config.logging.rollouts and value not in (0, default):
             found.append(f"logging.{key}={value}: logging.rollouts=false")
+    if not config.tools:
+        idle(("max_tool_calling_iterations",), "tools=[], so nothing is called")
     if config.reward and not any(is_isolated(config, name) for name in config.reward):
         found += [
             f"guard.{key}={value}: no chosen reward runs in worker processes"

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from rewards.errors import ConfigError
 from rewards.options import check_options, describe_type
 from rewards.registry import did_you_mean
+from rlconf.settings import tree
 from rlconf.settings.problems import Problem, nearest
 
 __all__ = [
@@ -133,7 +134,8 @@ def check_named(group: str, chosen: Mapping[str, Any], registry: Any) -> Iterato
     for name, options in chosen.items():
         path = f"{group}.{name}"
         if name not in registry.names():
-            text = f"{path}: there is no such {group}. {did_you_mean(name, registry.names())}"
+            kind = tree.one_of(group)
+            text = f"{path}: there is no such {kind}. {did_you_mean(name, registry.names())}"
             yield Problem(text, (path,))
         else:
             yield from read_settings(registry.get(name).settings, options, path)

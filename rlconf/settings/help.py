@@ -30,7 +30,7 @@ def choices_and_keys() -> str:
         ]
     lines += ["", "keys (KEY=VALUE):"]
     lines += [f"  trainer.FIELD  {_LATER['trainer']}", f"  task.OPTION  {_LATER['task']}"]
-    lines += [f"  {group}.NAME.OPTION  options of a chosen {group}" for group in _ROWS]
+    lines += [f"  {group}.NAME.OPTION  options of a chosen {tree.one_of(group)}" for group in _ROWS]
     lines += ["  curriculum.OPTION  see rlconf/conf/curriculum/ and docs/star.md"]
     lines += ["  replay.OPTION  see rlconf/conf/replay/ and docs/spear.md"]
     lines += _section_lines(schema.Config, "")

@@ -1,4 +1,4 @@
-"""Plug-ins: Python files of the user that register rewards, shapers, filters or tasks.
+"""Plug-ins: Python files of the user that register rewards, shapers, filters, tasks or tools.
 
 They are named on the command line (`plugins=[my_rewards.py]`) or in `$RLCONF_PLUGINS`, never in a
 configuration file: a stranger's config cannot import code. They are imported before composing, and
@@ -43,8 +43,10 @@ _REGISTRIES = {
     "task": ("data.tasks.base", "_TASKS"),
     "shaper": ("trainers.shapers.base", "_SHAPERS"),
     "filter": ("trainers.filters.base", "_FILTERS"),
+    "tools": ("data.tools.base", "_TOOLS"),
+    "sandbox": ("data.tools.sandbox", "_SANDBOXES"),
 }
-"""Group -> where its registry is."""
+"""Group -> where its registry is; a sandbox is a choice of the Python tool and no group."""
 
 
 def named_in(override: str) -> list[str]:
@@ -106,6 +108,11 @@ def offer_registered() -> None:
                 spec = kinds.get(name)
                 about = _summary(spec.function.__doc__)
                 tree.add_choice(group, name, {name: settings_defaults(spec.settings)}, about)
+    if (tools := sys.modules.get("data.tools")) is not None:
+        for name in tools.names():
+            spec = tools.get(name)
+            node = {name: settings_defaults(spec.settings)}
+            tree.add_choice("tools", name, node, _summary(spec.doc))
 
 
 def _import(path: Path) -> None:
@@ -169,10 +176,10 @@ def _refuse_taken(module: str) -> None:
             owner = f"{group}={name}, which rlconf ships"
         else:
             continue
-        file = file_of(_registry(group).place(name))
+        file, kind = file_of(_registry(group).place(name)), tree.one_of(group)
         raise ConfigError(
-            f"the {group} {name!r} ({file}) has the name of {owner}: give it another, such as "
-            f"@{group}('my_{name}')"
+            f"the {kind} {name!r} ({file}) has the name of {owner}: give it another, such as "
+            f"@{kind}('my_{name}')"
         )
 
 

@@ -1,9 +1,9 @@
 """What a configuration is: typed sections, one attribute per setting.
 
 `rlconf.settings.compose.compose` reads Hydra's tree and the command line and returns a `Config`;
-everything downstream (build, run, evaluate) reads it by attribute. Seven sections hold plain
+everything downstream (build, run, evaluate) reads it by attribute. Eight sections hold plain
 dictionaries, because their keys belong to somebody else: `trainer` (TRL's `GRPOConfig` fields),
-`task`, `reward`, `shaper` and `filter` (options of whatever is registered under that name),
+`task`, `reward`, `shaper`, `filter` and `tools` (options of what is registered under that name),
 `replay` (settings of `trainers.replay`) and `curriculum` (of `trainers.curriculum`). They are
 checked all the same.
 
@@ -470,6 +470,7 @@ class Config:
             which the weight falls to 0; empty: the task's own rewards.
         shaper: options by shaper name, in the order in which they are applied.
         filter: options by filter name; a completion must pass all.
+        tools: options by tool name, of what the model may call while it writes.
         replay: fields of `trainers.replay.ReplaySettings`. Null: nothing is replayed.
         curriculum: fields of `trainers.curriculum.CurriculumSettings`, and two more: `path`, a file
             of pass rates by `rlconf difficulty`, and `stages`, a list of differences over this
@@ -487,6 +488,7 @@ class Config:
     reward: dict[str, dict[str, Any]] = field(default_factory=dict)
     shaper: dict[str, dict[str, Any]] = field(default_factory=dict)
     filter: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tools: dict[str, dict[str, Any]] = field(default_factory=dict)
     replay: dict[str, Any] | None = None
     curriculum: dict[str, Any] | None = None
     model: ModelSection = field(default_factory=ModelSection)

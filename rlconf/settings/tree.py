@@ -23,12 +23,13 @@ __all__ = [
     "first_line",
     "groups",
     "has_file",
+    "one_of",
     "remove_choice",
 ]
 
 CONF = Path(__file__).parents[1] / "conf"
 
-LIST_GROUPS = ("reward", "shaper", "filter")
+LIST_GROUPS = ("reward", "shaper", "filter", "tools")
 """Groups whose choices each fill a part of their own, `reward=[exact,length]`."""
 
 SEVERAL = (*LIST_GROUPS, "tracking")
@@ -45,6 +46,11 @@ REPLACEABLE = ("task", "reward", "judge")
 and a trained model can be asked other questions."""
 
 _added: dict[str, dict[str, str]] = {}
+
+
+def one_of(group: str) -> str:
+    """What one choice of a group is called in a sentence."""
+    return group.removesuffix("s") if group == "tools" else group
 
 
 def groups() -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
-from trl import get_training_chat_template, supports_tool_calling
+from trl import add_response_schema, get_training_chat_template, supports_tool_calling
 
 from trainers._trl import is_chat_template_prefix_preserving
 
@@ -88,6 +89,14 @@ def _tool_problems(tokenizer: PreTrainedTokenizerBase) -> list[str]:
             f"the chat template of {name} renders no tool calls or results: choose a model that "
             f"was trained with tools, or {_CURE}"
         ]
+    if not _can_be_parsed(tokenizer):
+        return [
+            f"nobody knows how the model of {name} writes a tool call, so that none could be "
+            "executed: its tokenizer has no response_template and TRL does not know its chat "
+            "template. Choose a model of a family that TRL knows (Qwen3, Llama 3, ...), set "
+            "model.chat_template=FILE to the template of one, or set response_template in its "
+            "tokenizer_config.json"
+        ]
     if is_chat_template_prefix_preserving(tokenizer):
         return []
     try:
@@ -99,3 +108,14 @@ def _tool_problems(tokenizer: PreTrainedTokenizerBase) -> list[str]:
             f"Choose a model of a family that TRL knows (Qwen3, Llama 3, ...), or {_CURE}"
         ]
     return []
+
+
+def _can_be_parsed(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the model's tool calls can be told from its text, as TRL does it."""
+    if any(getattr(tokenizer, f"response_{how}", None) for how in ("template", "schema")):
+        return True
+    try:
+        add_response_schema(copy.copy(tokenizer))
+    except ValueError:
+        return False
+    return True

@@ -29,7 +29,6 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from data.environments.settings import EnvironmentSettings
 from data.tasks import Task
 from rewards.errors import ConfigError
 from trainers.models.cache import default_cache, made_once
@@ -93,11 +92,7 @@ class TinySettings:
 
 
 def tiny_model(
-    settings: TinySettings,
-    task: Task,
-    seed: int,
-    cache_dir: str | Path | None = None,
-    environment: EnvironmentSettings | None = None,
+    settings: TinySettings, task: Task, seed: int, cache_dir: str | Path | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Build, or load from the cache, a tiny model warmed up for `task`.
 
@@ -111,7 +106,6 @@ def tiny_model(
         seed: Draws the initial weights and the demonstrations.
         cache_dir: Where models are kept; by default `$RLCONF_CACHE`, or `rlconf` in
             `$XDG_CACHE_HOME` or `~/.cache`. Any folder in it may be deleted at any time.
-        environment: Where the task's demonstrations are played, if they are turns.
 
     Returns:
         The model, in eval mode and float32 on the CPU, and its tokenizer; both know the folder
@@ -121,19 +115,16 @@ def tiny_model(
         ConfigError: If the task has neither, or, where needed, no demonstrations.
     """
     cache = Path(cache_dir) if cache_dir is not None else default_cache()
-    folder = cache / "tiny" / f"{task.name}-{_key(settings, task, seed, environment)}"
+    folder = cache / "tiny" / f"{task.name}-{_key(settings, task, seed)}"
     with _no_progress_bars():
-        made_once(folder, lambda: build_tiny(settings, task, seed, environment))
+        made_once(folder, lambda: build_tiny(settings, task, seed))
         # Loaded even when it was just made, so that a first run and a later one start the same.
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         return model, AutoTokenizer.from_pretrained(folder)
 
 
 def build_tiny(
-    settings: TinySettings,
-    task: Task,
-    seed: int,
-    environment: EnvironmentSettings | None = None,
+    settings: TinySettings, task: Task, seed: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Build a tiny model and warm it up, without any cache; see `tiny_model`."""
     tokenizer = tiny_tokenizer(task)
@@ -166,7 +157,6 @@ def build_tiny(
                 warmup=settings.warm_warmup,
                 adam_beta2=settings.warm_beta2,
                 seed=seed,
-                environment=environment,
             )
     model.generation_config = GenerationConfig(**special)
     return model.eval(), tokenizer
@@ -188,9 +178,7 @@ def tiny_tokenizer(task: Task) -> PreTrainedTokenizerFast:
     return character_tokenizer(task.alphabet)
 
 
-def _key(
-    settings: TinySettings, task: Task, seed: int, environment: EnvironmentSettings | None
-) -> str:
+def _key(settings: TinySettings, task: Task, seed: int) -> str:
     """Hash everything that the weights depend on.
 
     The task counts by its content (prompts, and a sample of what it demonstrates), not by its name
@@ -200,7 +188,7 @@ def _key(
     rng = Random(0)
     rows = task.train[:256] if task.demonstrate else []
     shown: list[Any] = [task.demonstrate(row, rng) for row in rows] if task.demonstrate else []
-    if environment is not None and shown:
+    if shown and (environment := task.played_in) is not None:
         pool = environment.pool()
         shown = play_turns(tiny_tokenizer(task), rows, shown, environment, pool)
         pool.close()

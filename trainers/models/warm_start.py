@@ -40,7 +40,6 @@ def warm_start(
     warmup: int = 20,
     adam_beta2: float = 0.98,
     seed: int = 0,
-    environment: EnvironmentSettings | None = None,
 ) -> list[float]:
     """Train `model` in place to answer in the task's form; about its answers it learns nothing.
 
@@ -50,15 +49,14 @@ def warm_start(
     Args:
         model: A causal language model, left in the mode (train or eval) it came in.
         tokenizer: Its tokenizer, with an end-of-sequence token.
-        task: With `demonstrate`.
+        task: With `demonstrate`. In an environment its turns are played; what the environment says
+            is read and not learnt.
         steps: Optimiser steps; 0 changes nothing.
         batch: Rows per step.
         learning_rate: At its peak.
         warmup: Steps of linear warm-up.
         adam_beta2: Second moment's decay; 0.98 forgets the noisy start sooner than 0.999.
         seed: Draws the rows and demonstrations.
-        environment: Where demonstrations that are lists of turns are played; what the environment
-            says is read and not learnt.
 
     Returns:
         The loss of each step, in nats per completion token.
@@ -72,6 +70,7 @@ def warm_start(
             "Give the task one, set model.tiny.warm_steps=0, or load a model with model.path=..."
         )
     rng = Random(f"warm start/{seed}")
+    environment = task.played_in
     pool = None if environment is None else environment.pool()
     optimiser = AdamW(
         model.parameters(), lr=learning_rate, betas=(0.9, adam_beta2), weight_decay=0.0

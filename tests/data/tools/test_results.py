@@ -39,7 +39,9 @@ def test_ten_megabytes_are_cut_in_the_middle(character: str) -> None:
 
 def test_text_of_the_limit_is_whole() -> None:
     assert clean_text("x" * 64, 64) == "x" * 64
-    assert len(clean_text("x" * 65, 64)) == 64
+    cut = clean_text("x" * 65, 64)
+    assert len(cut) == 64
+    assert f"{65 - cut.count('x')} characters left out" in cut
 
 
 class _Odd:
@@ -73,7 +75,7 @@ def test_results_that_are_no_text(value: object, text: str) -> None:
 
 def test_a_long_list_is_cut() -> None:
     text = result(list(range(1_000_000)), 100)
-    assert len(text) == 100
+    assert 90 < len(text) <= 100
     assert text.startswith("[0, 1, 2,")
     assert text.endswith(" ...")
 
@@ -82,7 +84,7 @@ def test_errors_are_one_short_text() -> None:
     assert error_text(ValueError("no\x00 good")) == "ValueError: no good"
     assert error_text(ToolError("late")) == "late"
     assert error_text(KeyError()) == "KeyError"
-    assert len(error_text(ValueError("x" * 10_000))) == results.MOST_ERROR_CHARACTERS
+    assert len(error_text(ValueError("x" * 10_000))) <= results.MOST_ERROR_CHARACTERS
 
 
 class _Unsayable(Exception):

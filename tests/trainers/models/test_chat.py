@@ -72,4 +72,8 @@ def test_tools_with_a_family_that_trl_knows(templated):
 def test_tools_with_an_unknown_template_that_is_not_prefix_preserving(templated):
     template = qwen3_chat_template + " "  # not TRL's text any more, so it has no answer to it
     (text,) = template_problems(templated(template), ASKED, tools=True)
+    assert "nobody knows how the model of some/model writes a tool call" in text
+    tokenizer = templated(template)
+    tokenizer.response_template = {"of": "its own"}
+    (text,) = template_problems(tokenizer, ASKED, tools=True)
     assert "TRL has no training template for it" in text

@@ -1,0 +1,99 @@
+"""Checks of `tools`, and what `rlconf validate` says of them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rewards.errors import ConfigError
+from rewards.registry import did_you_mean
+from rlconf.settings.fields import read_fields
+from rlconf.settings.problems import Problem
+from rlconf.settings.schema import Config
+from rlconf.settings.trl_fields import method_of
+
+if TYPE_CHECKING:
+    from data.tasks import Task
+
+__all__ = ["MOST_TOOL_TURNS", "check_task_suits_tools", "check_tools", "told", "tool_turns"]
+
+MOST_TOOL_TURNS = 8
+"""Turns with tool calls of a completion, unless somebody sets another number: TRL has no bound."""
+
+
+def check_tools(config: Config) -> Iterator[Problem]:
+    """The chosen tools: their names and options, and whether model and method can use them."""
+    if not config.tools:
+        return
+    chosen = f"tools=[{','.join(config.tools)}]"
+    if (method := method_of(config.trainer)) != "grpo":
+        text = f"{chosen} and trainer={method}: nothing is sampled in training that could call "
+        yield Problem(f"{text}them; set tools=[]", ("tools",))
+    if config.model.name == "tiny":
+        text = f"{chosen} and model=tiny: it reads characters and has no chat template; choose "
+        yield Problem(f"{text}model.path of a chat model that calls tools", ("tools",))
+    turns = config.trainer.get("max_tool_calling_iterations")
+    if isinstance(turns, int) and turns < 1:
+        key = "trainer.max_tool_calling_iterations"
+        yield Problem(f"{key}={turns}: expected 1 or more, or null for {MOST_TOOL_TURNS}", (key,))
+    yield from _check_options(config)
+
+
+def _check_options(config: Config) -> Iterator[Problem]:
+    from typing import get_type_hints
+
+    from data import tools
+
+    for name, options in config.tools.items():
+        path = f"tools.{name}"
+        if name not in tools.names():
+            text = f"{path}: there is no such tool. {did_you_mean(name, tools.names())}"
+            yield Problem(text, (path,))
+            continue
+        _, found = read_fields(get_type_hints(tools.get(name).settings), options, path)
+        yield from found
+        if not found:
+            try:
+                tools.make_tool(name, options)
+            except ConfigError as error:
+                yield Problem(f"{path}: {error}", (path,))
+
+
+def check_task_suits_tools(config: Config, task: Task) -> None:
+    """Refuse tools where the task's prompts are plain text.
+
+    Raises:
+        ConfigError: saying what to type.
+    """
+    rows = task.train or task.test
+    if config.tools and rows and isinstance(rows[0]["prompt"], str):
+        raise ConfigError(
+            f"tools=[{','.join(config.tools)}] and task {task.name} sends plain text: tools are "
+            "called in a chat; set task.chat=true, or choose a task that has it (file, hub, "
+            "tables, reasoning_gym)"
+        )
+
+
+def tool_turns(config: Config) -> int:
+    """Most turns of a completion that call tools."""
+    return int(config.trainer.get("max_tool_calling_iterations") or MOST_TOOL_TURNS)
+
+
+def told(config: Config) -> list[str]:
+    """The chosen tools, their bound, and what a sandbox is."""
+    lines = [
+        f"{', '.join(config.tools)}: called in up to {tool_turns(config)} turns of a completion "
+        "(trainer.max_tool_calling_iterations; TRL has no bound)",
+        "results count as tokens of the completion (trainer.max_completion_length) and are not "
+        "learnt",
+    ]
+    python = config.tools.get("python")
+    if python is not None and python.get("sandbox", "local") == "local":
+        kernel = platform.system() == "Linux" and platform.machine() in ("x86_64", "aarch64")
+        who = "the kernel" if kernel else "a hook in the interpreter alone"
+        lines.append(
+            f"python runs what the model wrote with your rights: {who} refuses new processes and "
+            "connections, files of yours can be read; no security boundary (docs/tools.md)"
+        )
+    return lines
