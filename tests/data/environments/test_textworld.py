@@ -1,6 +1,7 @@
 """TextWorld: what a turn may be, and real games where the package is installed."""
 
 import importlib.util
+import json
 import sys
 from random import Random
 
