@@ -53,6 +53,13 @@ SCENARIOS: dict[str, tuple[int, str]] = {
         "trainer.per_device_train_batch_size=4 trainer.steps_per_generation=3 "
         "trainer.num_iterations=2 trainer.save_steps=4 task.train_size=8",  # 6 prompts a batch
     ),
+    "peek, replay, turns in a window of 4": (
+        1,
+        "task=peek task.levels=[1] reward=[success,length] replay=spear replay.warm_up=2 "
+        "replay.min_groups=1 trainer.per_device_train_batch_size=4 trainer.num_iterations=2 "
+        "trainer.steps_per_generation=2 trainer.save_steps=3 task.train_size=20 task.dev_size=2 "
+        "task.test_size=2",
+    ),
     "LoRA, reference, logged every third step": (
         1,
         "peft=lora trainer.beta=0.05 trainer.logging_steps=3 trainer.num_iterations=2 "

@@ -18,6 +18,7 @@ from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
 from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_columns
 from rlconf.settings.check_curriculum import curriculum_settings
+from rlconf.settings.check_environment import with_environment
 from rlconf.settings.check_replay import replay_settings
 from rlconf.settings.check_tools import check_task_suits_tools, tool_turns
 from rlconf.settings.problems import raise_all
@@ -52,6 +53,7 @@ __all__ = [
     "check_enough",
     "check_held_out",
     "check_same_tokens",
+    "columns",
     "dataset",
     "dev_rows",
     "prompt_lengths",
@@ -132,7 +134,17 @@ class Parts:
             "curriculum": self.curriculum,
             "rollout_data": self.recorded_columns,
             "accuracy_reward": accuracy if accuracy in names else None,
+            "rollout_func": self._rollout_func(),
         }
+
+    def _rollout_func(self) -> Callable[..., Any] | None:
+        """How completions are made where the task is played in an environment, else TRL's way."""
+        played = self.task.played_in
+        if played is None:
+            return None
+        from trainers.agents import EnvironmentRollout
+
+        return EnvironmentRollout(played)
 
 
 def build(config: Config, output_dir: str | Path) -> Parts:
@@ -149,7 +161,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
     task = build_task(config)
     check_task_suits_tools(config, task)
     weights = reward_weights(config, task)
-    raise_all(check_columns(weights, list(task.train[0]), task.name))
+    raise_all(check_columns(weights, columns(task), task.name))
     rewards = overlapped([_build_trained(config, name, task) for name in weights])
     arguments = build_grpo_config(config, task, list(weights.values()), output_dir)
     dev = dev_rows(task, arguments)
@@ -182,11 +194,23 @@ def build(config: Config, output_dir: str | Path) -> Parts:
 
 
 def build_task(config: Config) -> Task:
-    """The task with its rows; the same configuration gives the same rows."""
+    """The task with its rows, and where they are played; the same configuration, the same rows.
+
+    Raises:
+        ConfigError: the rows cannot be made, or do not suit the environment.
+    """
     from data.tasks import make_task
 
     options = {key: value for key, value in config.task.items() if key != "name"}
-    return make_task(config.task["name"], options, seed=config.seed)
+    task = make_task(config.task["name"], options, seed=config.seed)
+    return with_environment(config, task)
+
+
+def columns(task: Task) -> list[str]:
+    """What rewards can read: the columns of the rows, and those that playing them adds."""
+    from data.environments.play import COLUMNS
+
+    return [*task.train[0], *(COLUMNS if task.played_in is not None else ())]
 
 
 def reward_weights(config: Config, task: Task) -> dict[str, float]:

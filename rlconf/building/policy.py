@@ -119,7 +119,12 @@ def _check_template(config: Config, task: Task, tokenizer: PreTrainedTokenizerBa
         return
     texts = method_of(config.trainer) == "sft" and config.demonstrations.path is None
     found = template_problems(
-        tokenizer, rows[0]["prompt"], demonstrations=texts, tools=bool(config.tools)
+        tokenizer,
+        rows[0]["prompt"],
+        demonstrations=texts,
+        tools=bool(config.tools),
+        turns=task.played_in is not None,
+        template_kwargs=config.trainer.get("chat_template_kwargs"),
     )
     raise_all([Problem(text) for text in found])
 

@@ -204,6 +204,7 @@ def _asked_like(config: Config, lead: Side, *, own_task: bool) -> Config:
             config,
             seed=lead.result["seed"],
             task=recorded.get("task", config.task),
+            environment=recorded.get("environment", {}),
             reward=recorded.get("reward", {}),
             evaluate=section,
         )
@@ -212,6 +213,7 @@ def _asked_like(config: Config, lead: Side, *, own_task: bool) -> Config:
         config,
         seed=asked.seed,
         task=config.task if own_task else asked.task,
+        environment=config.environment if own_task else asked.environment,
         reward=asked.reward,
         evaluate=asked.evaluate,
     )

@@ -79,6 +79,7 @@ def measure(
             seed=seed,
             greedy=greedy,
             chat_template_kwargs=chat_template_kwargs,
+            environment=task.played_in,
         )
         return launch.gather_objects(world, verify(drawn, reward, own))
 

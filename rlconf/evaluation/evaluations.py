@@ -85,7 +85,7 @@ def provenance(config: Config, target: str, model: str | None) -> dict[str, Any]
         "model": None if model is None else redact_text(model),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "config_hash": manifest.config_hash(plain),
-        "settings": {key: plain[key] for key in ("task", "reward", "evaluate")},
+        "settings": {key: plain[key] for key in ("task", "environment", "reward", "evaluate")},
         "versions": manifest.versions(),
         "commit": manifest.source_commit(),
     }

@@ -17,6 +17,7 @@ from rlconf.building.parts import (
     build_task,
     build_tokenizer,
     check_enough,
+    columns,
     dataset,
     prompt_lengths,
     reward_weights,
@@ -25,6 +26,7 @@ from rlconf.building.parts import (
 from rlconf.preview import golds
 from rlconf.settings import arithmetic
 from rlconf.settings.check import check_columns, ranks
+from rlconf.settings.check_environment import told
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
 from rlconf.settings.stages import stage_configs
@@ -72,7 +74,7 @@ def inspect(
     assert batch is not None
     task = build_task(config)
     weights = reward_weights(config, task)
-    raise_all(check_columns(weights, list(task.train[0]), task.name))
+    raise_all(check_columns(weights, columns(task), task.name))
     tokenizer = build_tokenizer(config, task)
     train, dropped = short_enough(task.train, tokenizer, config)
     check_enough(train, batch.prompts, dropped)
@@ -90,6 +92,7 @@ def inspect(
     limit = config.trainer.get("max_completion_length") or task.max_completion_tokens
     lines = [
         f"task {task.name}: {len(task.train)} train, {len(task.dev)} dev, {len(task.test)} test",
+        *told(task),
         f"first generation batch: {batch.prompts} prompts x {batch.num_generations} generations",
         *(visible(note, keep="\n") for note in (*task.notes, *dropped)),
         "",
@@ -159,7 +162,7 @@ def _golds(
     form_rewards = (chosen or {}, config.reward.get("table_format") or {})
     ways = golds.forms(gold, tags, opened=any(one.get("opened") for one in form_rewards))
     first = [row for row in shown if row["answer"] is not None]
-    if not first:
+    if not first or task.played_in is not None:  # an episode is right, and no text by itself
         return ways[0], [], []
     way, verdicts = golds.judge(rewards, first, ways, tokenizer)
     if not all_golds:

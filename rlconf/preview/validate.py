@@ -12,6 +12,7 @@ from rlconf.building.parts import (
     build_task,
     build_tokenizer,
     check_enough,
+    columns,
     prompt_lengths,
     reward_weights,
     short_enough,
@@ -20,6 +21,7 @@ from rlconf.redact import redact
 from rlconf.settings import arithmetic, foreign
 from rlconf.settings.check import check_columns, ranks, shaper_names, signals_asked
 from rlconf.settings.check_curriculum import curriculum_settings
+from rlconf.settings.check_environment import told as environment_told
 from rlconf.settings.check_replay import replay_settings
 from rlconf.settings.check_tools import check_task_suits_tools
 from rlconf.settings.check_tools import told as tools_told
@@ -142,7 +144,7 @@ def _task(
     task = build_task(config)
     check_task_suits_tools(config, task)
     weights = reward_weights(config, task)
-    raise_all(check_columns(weights, list(task.train[0]), task.name))
+    raise_all(check_columns(weights, columns(task), task.name))
     rows, prompts, dropped, longest = _prompts(config, task)
     check_enough(rows, batch.prompts, dropped)
     sizes = f"{len(task.train)} train, {len(task.dev)} dev, {len(task.test)} test"
@@ -150,6 +152,7 @@ def _task(
     if not own_limit:
         limit = task.max_completion_tokens
     lines = [f"{name}: {sizes}", f"rewards: {told}", f"completions: up to {limit} tokens"]
+    lines += [f"environment: {line}" for line in environment_told(task)]
     return len(rows), [*lines, prompts, *dropped, *task.notes], (longest, limit)
 
 

@@ -18,6 +18,7 @@ from rlconf.redact import secret_paths
 from rlconf.runs.watchdog import PHASES
 from rlconf.settings import arithmetic, foreign
 from rlconf.settings.check_curriculum import check_curriculum, check_stages
+from rlconf.settings.check_environment import check_environment
 from rlconf.settings.check_judging import check_judging
 from rlconf.settings.check_model import check_model, check_peft
 from rlconf.settings.check_replay import check_filters, check_replay
@@ -53,7 +54,12 @@ def check(config: Config) -> list[Problem]:
 
     Loads no weights and no data; imports TRL for the names and types of its settings.
     """
-    problems = [*_check_task(config), *check_rewards(config), *_check_shapers(config)]
+    problems = [
+        *_check_task(config),
+        *check_environment(config),
+        *check_rewards(config),
+        *_check_shapers(config),
+    ]
     problems += [*check_method(config), *check_model(config), *check_peft(config)]
     problems += [
         *check_tools(config),

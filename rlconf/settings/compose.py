@@ -264,8 +264,8 @@ def _same_name_twice(chosen: Overrides) -> list[Problem]:
 def _replace_sections(config: DictConfig, chosen: Overrides) -> None:
     """Put the chosen task and rewards into a recorded configuration, in place of its own.
 
-    What belonged to the former task goes with it: its rewards, unless others are chosen, and the
-    length of its answers.
+    What belonged to the former task goes with it: its rewards and its environment, unless others
+    are chosen, and the length of its answers.
     """
     groups = {group: chosen.groups[group] for group in tree.REPLACEABLE if group in chosen.groups}
     if not groups:
@@ -274,8 +274,9 @@ def _replace_sections(config: DictConfig, chosen: Overrides) -> None:
     for group in groups:
         config[group] = fresh[group]
     if "task" in groups:
-        if "reward" not in groups:
-            config["reward"] = {}  # the task's own
+        for group in ("reward", "environment"):
+            if group not in groups:
+                config[group] = {}  # the task's own
         for key in ("trainer.max_completion_length", "evaluate.max_new_tokens"):
             if OmegaConf.select(config, key) is not None:
                 OmegaConf.update(config, key, None)

@@ -12,7 +12,11 @@ from rlconf.settings.fields import describe_type, inner_section
 
 __all__ = ["attribute_lines", "choices_and_keys"]
 
-_LATER = {"trainer": "any field of TRL's GRPOConfig", "task": "options of the task"}
+_LATER = {
+    "trainer": "any field of TRL's GRPOConfig",
+    "task": "options of the task",
+    "environment": "options of the environment",
+}
 _ROWS = tree.LIST_GROUPS
 
 
@@ -29,7 +33,8 @@ def choices_and_keys() -> str:
             for name in tree.choices(group)
         ]
     lines += ["", "keys (KEY=VALUE):"]
-    lines += [f"  trainer.FIELD  {_LATER['trainer']}", f"  task.OPTION  {_LATER['task']}"]
+    lines += [f"  trainer.FIELD  {_LATER['trainer']}"]
+    lines += [f"  {group}.OPTION  {_LATER[group]}" for group in ("task", "environment")]
     lines += [f"  {group}.NAME.OPTION  options of a chosen {tree.one_of(group)}" for group in _ROWS]
     lines += ["  curriculum.OPTION  see rlconf/conf/curriculum/ and docs/star.md"]
     lines += ["  replay.OPTION  see rlconf/conf/replay/ and docs/spear.md"]
@@ -59,7 +64,7 @@ def _section_lines(cls: type, prefix: str) -> list[str]:
         inner = inner_section(hints[field.name])
         if inner is not None:
             lines += _section_lines(inner, f"{prefix}{field.name}.")
-        elif field.name not in ("trainer", "task", *_ROWS, *tree.NULLABLE):
+        elif field.name not in (*_LATER, *_ROWS, *tree.NULLABLE):
             kind = describe_type(hints[field.name])
             lines.append(f"  {prefix}{field.name}  ({kind}) {about.get(field.name, '')}")
     return lines

@@ -1,4 +1,4 @@
-"""Plug-ins: Python files of the user that register rewards, shapers, filters, tasks or tools.
+"""Plug-ins: files of the user that register rewards, shapers, filters, tasks, tools and so on.
 
 They are named on the command line (`plugins=[my_rewards.py]`) or in `$RLCONF_PLUGINS`, never in a
 configuration file: a stranger's config cannot import code. They are imported before composing, and
@@ -24,6 +24,7 @@ import rlconf
 from rewards.errors import ConfigError
 from rewards.registry import Registry, file_of
 from rlconf.settings import foreign, tree
+from rlconf.settings.check_environment import environment_defaults
 from rlconf.settings.problems import nearest
 
 __all__ = [
@@ -43,6 +44,7 @@ _REGISTRIES = {
     "task": ("data.tasks.base", "_TASKS"),
     "shaper": ("trainers.shapers.base", "_SHAPERS"),
     "filter": ("trainers.filters.base", "_FILTERS"),
+    "environment": ("data.environments.base", "_ENVIRONMENTS"),
     "tools": ("data.tools.base", "_TOOLS"),
     "sandbox": ("data.tools.sandbox", "_SANDBOXES"),
 }
@@ -102,6 +104,10 @@ def offer_registered() -> None:
             spec = tasks.get(name)
             node = {"name": name, **settings_defaults(spec.settings)}
             tree.add_choice("task", name, node, _summary(spec.build.__doc__))
+    if (environments := sys.modules.get("data.environments")) is not None:
+        for name in environments.names():
+            about = _summary(environments.get(name).make.__doc__)
+            tree.add_choice("environment", name, environment_defaults(name), about)
     for group in ("shaper", "filter"):
         if (kinds := sys.modules.get(f"trainers.{group}s")) is not None:
             for name in kinds.names():

@@ -1,11 +1,11 @@
 """What a configuration is: typed sections, one attribute per setting.
 
 `rlconf.settings.compose.compose` reads Hydra's tree and the command line and returns a `Config`;
-everything downstream (build, run, evaluate) reads it by attribute. Eight sections hold plain
+everything downstream (build, run, evaluate) reads it by attribute. Nine sections hold plain
 dictionaries, because their keys belong to somebody else: `trainer` (TRL's `GRPOConfig` fields),
-`task`, `reward`, `shaper`, `filter` and `tools` (options of what is registered under that name),
-`replay` (settings of `trainers.replay`) and `curriculum` (of `trainers.curriculum`). They are
-checked all the same.
+`task`, `environment` (of `data.environments`), `reward`, `shaper`, `filter` and `tools` (options of
+what is registered under that name), `replay` (of `trainers.replay`) and `curriculum` (of
+`trainers.curriculum`). They are checked all the same.
 
 This module imports the standard library only.
 """
@@ -466,6 +466,8 @@ class Config:
         plugins: Python files that were imported; set from the command line or the environment only.
         trainer: `method` and any field of TRL's config class, only those that were set.
         task: `name` and that task's options.
+        environment: where the task is played: `name` (null: the task's own, if it has one), the
+            environment's options, and fields of `data.environments.EnvironmentSettings`.
         reward: options by reward name, each with its `weight` and `decay`, the generations over
             which the weight falls to 0; empty: the task's own rewards.
         shaper: options by shaper name, in the order in which they are applied.
@@ -485,6 +487,7 @@ class Config:
     run: RunSection = field(default_factory=RunSection)
     trainer: dict[str, Any] = field(default_factory=dict)
     task: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
     reward: dict[str, dict[str, Any]] = field(default_factory=dict)
     shaper: dict[str, dict[str, Any]] = field(default_factory=dict)
     filter: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -41,7 +41,7 @@ NULLABLE = {"replay": "spear", "curriculum": "star"}
 OPTIONAL_GROUPS = ("experiment", "debug")
 """Groups of which nothing is chosen unless somebody chooses."""
 
-REPLACEABLE = ("task", "reward", "judge")
+REPLACEABLE = ("task", "environment", "reward", "judge")
 """Groups that can be chosen anew over a recorded configuration: each file fills its section only,
 and a trained model can be asked other questions."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -128,7 +129,7 @@ def _engine(config: Config, task: Task, world: World) -> tuple[Draw, PreTrainedT
         "chat_template_kwargs": config.trainer.get("chat_template_kwargs"),
     }
     if settings.engine == "vllm":
-        _check_vllm(config, world)
+        _check_vllm(config, world, task)
         from data.solutions.vllm import VLLMSampler
 
         tokenizer, source = build_tokenizer(config, task), model_source(config)
@@ -141,12 +142,22 @@ def _engine(config: Config, task: Task, world: World) -> tuple[Draw, PreTrainedT
         return VLLMSampler(source, tokenizer, **drawing, engine=engine), tokenizer, source
     model, tokenizer = build_model(config, task)
     draw = partial(
-        sample, model.to(world.device), tokenizer, batch_size=settings.batch_size, **drawing
+        sample,
+        model.to(world.device),
+        tokenizer,
+        batch_size=settings.batch_size,
+        environment=task.played_in,
+        **drawing,
     )
     return draw, tokenizer, model.name_or_path
 
 
-def _check_vllm(config: Config, world: World) -> None:
+def _check_vllm(config: Config, world: World, task: Task) -> None:
+    if task.played_in is not None:
+        raise ConfigError(
+            f"sampling.engine=vllm and task {task.name!r}, which is played in the environment "
+            f"{task.played_in.name!r}: turns are drawn by transformers; use sampling=hf"
+        )
     if config.model.name == "tiny":
         raise ConfigError("sampling.engine=vllm and model=tiny: use sampling=hf")
     if not is_installed("vllm"):
@@ -167,6 +178,12 @@ def _check_vllm(config: Config, world: World) -> None:
         )
 
 
+def _environment(task: Task) -> dict[str, Any] | None:
+    """Where the solutions are played, as JSON."""
+    played = task.played_in
+    return None if played is None else asdict(played)
+
+
 def _identity(
     config: Config, task: Task, model: str, tokenizer: PreTrainedTokenizerBase, limit: int
 ) -> dict[str, Any]:
@@ -181,6 +198,7 @@ def _identity(
             "chat_template_sha256": template_digest(tokenizer),
             "chat_template_kwargs": config.trainer.get("chat_template_kwargs"),
             "task": config.task,
+            "environment": _environment(task),
             "split": settings.split,
             "limit": settings.limit,
             "reward": task.rewards[0],

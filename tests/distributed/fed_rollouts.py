@@ -1,4 +1,4 @@
-"""Train UCAS, replay and a curriculum on given rollouts; `test_two_ranks.py` runs it.
+"""Train UCAS, replay, a curriculum and turns on given rollouts; `test_two_ranks.py` runs it.
 
     python fed_rollouts.py OUTPUT
     torchrun --nproc_per_node 2 fed_rollouts.py OUTPUT
@@ -22,7 +22,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import GRPOConfig
 
 import rewards
+from data.environments import EnvironmentSettings, Reply, environment
 from trainers import OnlineTrainer
+from trainers.agents import EnvironmentRollout
 from trainers.curriculum import Curriculum, CurriculumSettings
 from trainers.filters import RolloutFilter
 from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04
@@ -30,7 +32,7 @@ from trainers.replay import ReplaySettings
 from trainers.shapers import Shaper, make_shaper
 
 ROWS, GROUP, STEPS = 24, 8, 3
-LOGGED = ("ucas/", "crew/", "spear/", "curriculum/", "reward", "loss", "grad_norm")
+LOGGED = ("ucas/", "crew/", "spear/", "curriculum/", "env/", "reward", "loss", "grad_norm")
 
 
 def completion(generation: int, row: int) -> list[int]:
@@ -54,7 +56,7 @@ def alternating(generation: int, row: int) -> list[int]:
 
 
 def main(output: str) -> None:
-    """Run both presets, a reward that reads signals, replay, a curriculum; save what each left."""
+    """Run presets, a reward that reads signals, replay, a curriculum, turns; save what is left."""
     signed = rewards.get("crew", mode="signed", how="final", gate="score")
     results = {
         "paper": train([make_shaper("ucas", **asdict(PAPER_V1))]),
@@ -73,8 +75,35 @@ def main(output: str) -> None:
         "plan": curriculum.plan_for(STEPS),
         "history": curriculum.history,
     }
+    results["turns"] = turns()
     if PartialState().is_main_process:
         torch.save(results, output)
+
+
+@environment("counts")
+class Counts:
+    """Says the row's digits until its turns are over: six for every third question, else one."""
+
+    def reset(self, row: dict[str, Any]) -> str:
+        self.left = 6 if int(row["id"][1:]) % 3 == 2 else 1
+        self.reward = 0.0
+        return ""
+
+    def act(self, text: str) -> Reply:
+        self.left -= 1
+        self.reward += text in ("4", "6", "8")
+        return Reply("13", done=self.left == 0, valid=text != "0")
+
+
+def turns() -> dict[str, Any]:
+    """Episodes; of two ranks the first writes one turn and the second six."""
+
+    def write(trainer: Any, row: int, context: list[int]) -> list[int]:
+        first = len(context) == 2
+        return [3 + (7 * row + trainer.generation if first else sum(context)) % 10, 2]
+
+    played = EnvironmentRollout(EnvironmentSettings("counts"))
+    return train([], write=write, limit=40, shuffle=False, rollout_func=played)
 
 
 def replay(mode: str, left_out: range) -> dict[str, Any]:
@@ -90,7 +119,13 @@ def replay(mode: str, left_out: range) -> dict[str, Any]:
 
 
 def train(
-    shapers: list[Shaper], *more: Any, given: Any = completion, **parts: Any
+    shapers: list[Shaper],
+    *more: Any,
+    given: Any = completion,
+    write: Any = None,
+    limit: int = 6,
+    shuffle: bool = True,
+    **parts: Any,
 ) -> dict[str, Any]:
     """Run STEPS steps; this run's weights, shaped advantages by row, and metrics."""
     vocab = {token: i for i, token in enumerate(["<pad>", "<bos>", "<eos>", *"0123456789"])}
@@ -128,7 +163,8 @@ def train(
             gradient_checkpointing=False,
             per_device_train_batch_size=per_rank,
             num_generations=GROUP,
-            max_completion_length=6,
+            max_completion_length=limit,
+            shuffle_dataset=shuffle,
             optim="sgd",
             max_grad_norm=0.0,
             learning_rate=0.5,
@@ -149,6 +185,8 @@ def train(
     first = state.process_index * per_rank
 
     def feed(prompt_ids: list[list[int]], *_: Any, **__: Any) -> tuple[list[list[int]], None]:
+        if write is not None:
+            return [write(trainer, first + i, ids) for i, ids in enumerate(prompt_ids)], None
         return [given(trainer.generation, first + i) for i in range(len(prompt_ids))], None
 
     trainer._generate_single_turn = feed

@@ -43,12 +43,25 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
     drawn = [row["spear/rows_drawn"] for row in two["lopsided"]["metrics"]]
     held = [row["spear/buffer_rows"] for row in two["lopsided"]["metrics"]]
     assert (drawn, held) == ([0, 0, 0], [6, 12, 18])
+    compare_turns(one["turns"], two["turns"])
     alone, shared = one["curriculum"], two["curriculum"]
     for name in ("digest", "plan", "history"):
         assert shared[name] == alone[name], name
     actions = {action for *_, action in alone["history"]}
     assert len(actions) > 1, "the filter dropped nothing"
     compare(alone, shared, "curriculum")
+
+
+def compare_turns(one: dict[str, Any], two: dict[str, Any]) -> None:
+    """A rank whose episodes are over goes along until the other's are."""
+    for name, value in one["weights"].items():
+        torch.testing.assert_close(two["weights"][name], value, atol=1e-5, rtol=1e-4)
+    for alone, shared in zip(one["metrics"], two["metrics"], strict=True):
+        assert alone["env/turns"] == pytest.approx((1 + 1 + 6) / 3)
+        assert alone["reward_std"] > 0
+        for name in (key for key in alone if key.startswith(("env/", "reward"))):
+            if name != "env/seconds_share":
+                assert shared[name] == pytest.approx(alone[name], rel=1e-3, abs=1e-5), name
 
 
 def compare_replay(one: dict[str, Any], two: dict[str, Any]) -> None:

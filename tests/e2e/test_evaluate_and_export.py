@@ -138,7 +138,7 @@ def test_questions_of_another_seed_may_have_been_trained_on(runs, capsys):
         (["--name", "after"], "are the evaluations of training"),
         (["--name", "a/b"], "expected letters, digits"),
         (["--json", "."], "this is a folder"),
-        (["model=tiny"], "beside task, reward and judge only single settings"),
+        (["model=tiny"], "beside task, environment, reward and judge only single settings"),
     ],
 )
 def test_what_cannot_be_evaluated_is_one_message(runs, arguments, said, capsys):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 from trl import add_response_schema, get_training_chat_template, supports_tool_calling
 
+from data.environments.wording import chat_suffix
 from trainers._trl import is_chat_template_prefix_preserving
 
 Messages = list[dict[str, Any]]
@@ -22,6 +24,8 @@ def template_problems(
     *,
     demonstrations: bool = False,
     tools: bool = False,
+    turns: bool = False,
+    template_kwargs: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """What is wrong with the chat template for prompts like this one, [] if nothing.
 
@@ -33,6 +37,10 @@ def template_problems(
         tools: The model calls tools, so the template must render calls and results, and earlier
             messages the same way whatever follows. TRL has templates of its own for the families
             it knows; only others are a problem.
+
+        turns: The model answers several times, with a message of the user between; the template
+            must render an earlier turn as the prompt of that turn was.
+        template_kwargs: For the template.
 
     Returns:
         One sentence each: what was seen and what to type.
@@ -48,6 +56,8 @@ def template_problems(
     found = []
     if not isinstance(prompt, str):
         found += _rendering_problems(tokenizer, prompt, demonstrations)
+        if turns and not found:
+            found += _turn_problems(tokenizer, template_kwargs)
     if tools:
         found += _tool_problems(tokenizer)
     return found
@@ -79,6 +89,26 @@ def _rendering_problems(
         "follows, so answers would be learnt in a context that generation never has. Train on "
         "sampled solutions, whose tokens are taken as they are (demonstrations.path=FILE of "
         f"`rlconf sample`), or {_CURE}"
+    ]
+
+
+def _turn_problems(
+    tokenizer: PreTrainedTokenizerBase, kwargs: Mapping[str, Any] | None
+) -> list[str]:
+    name = tokenizer.name_or_path
+    try:
+        suffix = chat_suffix(tokenizer, "42", kwargs)
+    except (ValueError, TemplateError, TypeError) as error:
+        return [
+            f"the chat template of {name} does not suit an environment's turns: {error}. Choose a "
+            f"model whose template is prefix-preserving, or {_CURE}"
+        ]
+    ids = tokenizer(suffix, add_special_tokens=False)["input_ids"]
+    if ids[:1] == [tokenizer.eos_token_id]:
+        return []
+    return [
+        f"the chat template of {name} puts {suffix[:20]!r} behind the model's words and not its "
+        f"end token {tokenizer.eos_token!r}, so turns would not be told apart; {_CURE}"
     ]
 
 

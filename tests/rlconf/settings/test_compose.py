@@ -149,7 +149,9 @@ def test_a_recorded_configuration_takes_single_settings(tmp_path: Path):
     assert (config.name, config.evaluate.samples) == ("quickstart", 16)
     for override in ("model=tiny", "experiment=quickstart", "debug=fast", "shaper=[]"):
         text = message(override, base=base)
-        assert "beside task, reward and judge only single settings can be changed" in text
+        assert (
+            "beside task, environment, reward and judge only single settings can be changed" in text
+        )
 
 
 def test_a_recorded_configuration_takes_another_task_with_its_own_rewards(tmp_path: Path):
