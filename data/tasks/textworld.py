@@ -31,6 +31,9 @@ FOLDERS = {
 }
 """Folders below `games` that are a split of their own; the last names are ALFWorld's."""
 
+SHOWN = 2
+"""Turns of a demonstration: the form of a command is the same in each."""
+
 Splits = dict[str, list[tuple[Game, int]]]
 """Games of each split, with their levels."""
 
@@ -49,7 +52,7 @@ class TextWorldTaskSettings:
         train_size: Games to train on, of a folder at most.
         dev_size: Games for evaluation during training, likewise.
         test_size: Games for the final evaluation, likewise.
-        template: The prompt, with {observation} and, unless that says it, {objective} in it.
+        template: The prompt, with {objective} and {observation}, what is seen first, in it.
         chat: Send the prompt as a chat message, for models with a chat template.
         system: System message of the chat.
         max_completion_tokens: Of a whole episode, observations included.
@@ -78,9 +81,9 @@ class TextWorldTaskSettings:
                 raise ValueError(f"{name}={getattr(self, name)}: expected 1 or more")
         if self.first_seed < 0:
             raise ValueError(f"first_seed={self.first_seed}: expected 0 or more")
-        if "{observation}" not in self.template:
+        if not any(part in self.template for part in ("{objective}", "{observation}")):
             raise ValueError(
-                f"template={self.template!r}: expected {{observation}} somewhere in it"
+                f"template={self.template!r}: expected {{objective}} or {{observation}} in it"
             )
         if self.system is not None and not self.chat:
             raise ValueError("system needs chat=true; a plain prompt has it in its template")
@@ -110,13 +113,18 @@ def build(settings: TextWorldTaskSettings, seed: int) -> Task:
     words = {word for game in games for word in game.words}
     words |= {word for text in (OWN_WORDS, settings.template) for word in words_of(text)}
     can_walk = all(game.walks for game, _ in splits["train"])
+
+    def demonstrate(row: Row, rng: Random) -> list[str]:
+        """The first commands of a random play: the form of a command, not which one wins."""
+        return rng.choice(walks[row["game"]])[:SHOWN]
+
     return Task(
         name="textworld",
         **rows,
         rewards=("success",),
         max_completion_tokens=settings.max_completion_tokens,
         words=tuple(sorted(words)),
-        demonstrate=(lambda row, rng: rng.choice(walks[row["game"]])) if can_walk else None,
+        demonstrate=demonstrate if can_walk else None,
         notes=tuple(notes),
         environment="textworld",
     )

@@ -76,7 +76,7 @@ def test_without_the_package_it_says_what_to_type(monkeypatch):
         ({"levels": [0]}, "expected one or more different numbers from 1 to 30"),
         ({"rooms": 0}, "rooms=0: expected 1 or more"),
         ({"first_seed": -1}, "first_seed=-1: expected 0 or more"),
-        ({"template": "{objective}"}, "expected {observation} somewhere in it"),
+        ({"template": "Play."}, "expected {objective} or {observation} in it"),
         ({"system": "Play."}, "system needs chat=true"),
     ],
 )
