@@ -74,7 +74,7 @@ SCENARIOS: dict[str, tuple[int, str]] = {
     ),
 }
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-TIMES = ("time", "step_time", "runtime", "per_second")
+TIMES = ("time", "step_time", "runtime", "per_second", "seconds_share")
 
 
 def session(folder: Path, scenario: str, kill: str = "", fork: bool = False) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -135,8 +136,9 @@ def play(
         An episode for each row, in order.
     """
     episodes = [Episode(row) for row in rows]
-    said = [_guarded(one, lambda one=one, at=at: pool.reset(at, one.row)) or ""
-            for at, one in enumerate(episodes)]  # fmt: skip
+    said = [
+        _guarded(one, partial(pool.reset, at, one.row)) or "" for at, one in enumerate(episodes)
+    ]
     prompts = wording.prompts([row["prompt"] for row in rows], said)
     for one, ids in zip(episodes, prompts, strict=True):
         one.prompt_ids = ids
@@ -169,7 +171,7 @@ def _step(
         return
     ended = wording.ended(turn.ids)
     text = wording.turn(turn.ids)
-    answer = _guarded(one, lambda: pool.act(slot, text))
+    answer = _guarded(one, partial(pool.act, slot, text))
     if answer is None:
         return
     reply, one.success = answer

@@ -159,7 +159,10 @@ def build(settings: TablesSettings, seed: int) -> Task:
     alphabet, demonstrate = _for_a_tiny_model(splits, prompter)
     return Task(
         name="tables",
-        **splits,
+        train=splits["train"],
+        dev=splits["dev"],
+        test=splits["test"],
+        ood=splits.get("ood", []),
         rewards=("table_exact",),
         max_completion_tokens=settings.max_completion_tokens,
         alphabet=alphabet,

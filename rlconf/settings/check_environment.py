@@ -47,19 +47,22 @@ def with_environment(config: Config, task: Task) -> Task:
     """
     section = config.environment
     common, options = _split(section)
-    name = section.get("name")
-    if name is None and task.environment is not None:
-        given = task.environment
-        name = given if isinstance(given, str) else given.name
+    from data.environments import EnvironmentSettings, get
+
+    own = task.environment
+    if isinstance(own, str):
+        own = EnvironmentSettings(own)
+    name = section.get("name") or (None if own is None else own.name)
     if name is None:
         raise_all(_without(task.name, section))
         return task
-    from data.environments import EnvironmentSettings, get
-
+    if own is None or own.name != name:
+        own = EnvironmentSettings(name)
     raise_all([*_check_options(name, section)])
     problems = []
-    if text := _misfit(config, name):
-        problems.append(Problem(text, ("environment",)))
+    misfit = _misfit(config, name)
+    if misfit:
+        problems.append(Problem(misfit, ("environment",)))
     rows = task.train or task.test
     missing = [column for column in get(name).needs if rows and column not in rows[0]]
     if missing:
@@ -72,7 +75,8 @@ def with_environment(config: Config, task: Task) -> Task:
         )
     raise_all(problems)
     kept = {key: value for key, value in common.items() if value is not None}
-    return replace(task, environment=EnvironmentSettings(name, options, **kept))
+    chosen = replace(own, options={**own.options, **options}, **kept)
+    return replace(task, environment=chosen)
 
 
 def environment_defaults(name: str) -> dict[str, Any]:

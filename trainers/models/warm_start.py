@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,7 +82,7 @@ def warm_start(
     losses = []
     for _ in range(steps):
         rows = rng.choices(task.train, k=batch)
-        shown = [task.demonstrate(row, rng) for row in rows]
+        shown: list[Any] = [task.demonstrate(row, rng) for row in rows]
         if environment is None or pool is None:
             input_ids, labels = collate(tokenizer, list(zip(rows, shown, strict=True)))
         else:
