@@ -120,7 +120,9 @@ def build(settings: TextWorldTaskSettings, seed: int) -> Task:
 
     return Task(
         name="textworld",
-        **rows,
+        train=rows["train"],
+        dev=rows["dev"],
+        test=rows["test"],
         rewards=("success",),
         max_completion_tokens=settings.max_completion_tokens,
         words=tuple(sorted(words)),

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -144,8 +145,8 @@ def found_games(paths: Sequence[Path], what: str) -> list[Game]:
             key = f"{path.resolve()}/{facts.st_size}/{facts.st_mtime_ns}"
             kept = cache / sha256(key.encode()).hexdigest()[:24]
             if not kept.exists():
-                game = _opening(engine, path, str(path.resolve()), walks=0)
-                made_whole(kept, lambda new, game=game: _write(new, game))  # type: ignore[misc]
+                found = _opening(engine, path, str(path.resolve()), walks=0)
+                made_whole(kept, partial(_write, game=found))
             game = _read(kept)
             assert game is not None
             games.append(game)
