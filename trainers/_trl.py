@@ -8,6 +8,9 @@ Overridden, always through `super()` (see `trainers/online.py`):
     GRPOTrainer._generate_and_score_completions(inputs) -> dict
     GRPOTrainer._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         -> (world*B, R)
+    GRPOTrainer._tool_call_loop(prompts, prompt_ids, ...), which calls
+        GRPOTrainer._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations,
+        has_tool_images=False) -> (completion_ids, logprobs) once a turn (`trainers/tool_calls.py`)
     GRPOTrainer._compute_loss(model, inputs) -> scalar, divided by the accumulated micro-batches
         (what else it is divided by is in `trainers/replay/loss.py`); the policy's forward is the
         first in it
@@ -20,6 +23,8 @@ Overridden, always through `super()` (see `trainers/online.py`):
         `trainers/crew_dpo.py`)
     transformers.Trainer._get_grad_norm(model, grad_norm=None), called once before each optimiser
         step, after clipping and before `optimizer.step()` (see `trainers/finite.py`)
+    tokenizer.parse_response, on the tokenizer itself; `parse_response` of TRL takes a ValueError
+        for text that calls no tool
 Only listened to:
     GRPOTrainer._generate(prompts) -> (prompt_ids, completion_ids, tool_mask, completions, logprobs,
         extra_fields, images, tool_images), lists without padding
@@ -33,9 +38,15 @@ Read:
     GRPOTrainer._tokenizer, .eos_token_ids, .pad_to_multiple_of, .mask_truncated_completions,
         .environments, .async_loop, ._log_completion_extra, ._log_metric, and .reward_funcs, whose
         entries are swapped while rewards are called (see `trainers/reward_signals.py`)
+    GRPOTrainer.generation_config, .use_vllm, .vllm_generation.max_completion_length,
+        .chat_template_kwargs, and `_generate_single_turn`, called by `trainers/agents.py`, as TRL
+        itself does between tool calls; its `rollout_func(prompts, trainer)` is ours there
     GRPOTrainer.tools, .rollout_func, .loss_type, .epsilon_low, .epsilon_high,
         .max_completion_length, and in training
         .current_gradient_accumulation_steps (see `trainers/replay/part.py`)
+    GRPOTrainer._get_tool_suffix_ids(tool_messages), called by `data/tools/episodes.py` with what it
+        reads of a trainer: .processing_class, ._tokenizer, .chat_template, .chat_template_kwargs
+        and ._is_vlm; and trl.chat_template_utils.parse_response(tokenizer, ids, prefix, tools)
     GRPOTrainer._step, ._buffered_inputs, ._entropy_window_stats, ._current_train_step_time, saved
         and set again on resume (see `trainers/resume.py`), as are .reward_weights and .ref_model
     transformers.Trainer._tr_loss, ._total_loss_scalar, ._globalstep_last_logged, likewise, after

@@ -22,7 +22,6 @@ from trl import GRPOTrainer
 
 from rewards.confidence import masked_mean
 from rewards.errors import ConfigError
-from rewards.tool_calls import count_tool_calls
 from trainers import resume
 from trainers._trl import IMAGE_KEYS, policy_is_active
 from trainers.compatibility import conflicts, remarks
@@ -48,13 +47,7 @@ from trainers.sampler import PlannedRepeatSampler, ResumableRepeatSampler
 from trainers.shapers.base import Shaper, ShaperBatch
 from trainers.signals import SignalRecorder, Signals, evaluating
 from trainers.state import State, Stateful
-from trainers.tool_calls import (
-    assistant_turns,
-    guard_parser,
-    tool_conflicts,
-    tool_counts,
-    tool_metrics,
-)
+from trainers.tool_calls import ToolCalls
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +55,7 @@ _log = logging.getLogger(__name__)
 _TEXT = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
 
 
-class OnlineTrainer(GuardedTrainer, GRPOTrainer):
+class OnlineTrainer(GuardedTrainer, ToolCalls, GRPOTrainer):
     """GRPO with advantage shapers, listeners for rollouts, and a resume that is exact at any step.
 
     Takes everything that `trl.GRPOTrainer` takes, and:
@@ -161,10 +154,6 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
                 f"shapers ask for certainty at different temperatures ({sorted(temperatures)}): "
                 "set their confidence_temperature alike"
             )
-        if self.tools:
-            guard_parser(self._tokenizer)
-            ranks = self.accelerator.num_processes
-            problems += tool_conflicts(self.args, ranks, resume.is_sharded(self))
         if problems:
             raise ConfigError("\n".join(problems))
         self.replay: ReplayPart | None = None
@@ -217,8 +206,6 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
     def _generate(self, prompts: Any) -> Any:
         # Listens only: rewards that ask for signals need the token ids, which they are not given.
         output = super()._generate(prompts)
-        if self.tools:
-            self._log_tool_calls(output)
         if self._recorder is not None and self._asked.of_tokens:
             prompt_ids, completion_ids, tool_mask, *_, images, tool_images = output
             pictured = images is not None or any(tool_images or ())
@@ -227,21 +214,6 @@ class OnlineTrainer(GuardedTrainer, GRPOTrainer):
             whole = (self._shapers_ask or self.replay is not None) and self.model.training
             self._recorder.clear(answers if self._asked.of_answers_alone and not whole else None)
         return output
-
-    def _log_tool_calls(self, output: Any) -> None:
-        """How the completions just generated called tools, over all ranks."""
-        _, _, tool_mask, completions, *_ = output
-        self._log_completion_extra("turns", [assistant_turns(one) for one in completions])
-        self._log_completion_extra("tool_calls", count_tool_calls(completions))
-        counts = torch.tensor([tool_counts(completions, tool_mask)], device=self.accelerator.device)
-        logged = self._metrics["train" if self.model.training else "eval"]
-        metrics = tool_metrics(
-            self._comm.gather(counts).sum(dim=0).tolist(),
-            logged["tools/call_frequency"][-1],
-            logged["tools/failure_frequency"][-1],
-        )
-        for name, value in metrics.items():
-            logged[name].append(value)
 
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any

@@ -1,74 +1,110 @@
-"""Native tool calls in training: what TRL's loop leaves to be guarded, ruled out and counted."""
+"""Native tool calls in training: what TRL's loop leaves to be guarded, kept in step and counted."""
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rewards.tool_calls import count_tool_calls
+import torch
 
-__all__ = ["assistant_turns", "guard_parser", "tool_conflicts", "tool_counts", "tool_metrics"]
+from data.tools.parsing import guard_parser
+from rewards.tool_calls import count_tool_calls
+from trainers.resume import is_sharded
+
+__all__ = ["ToolCalls", "assistant_turns", "tool_counts", "tool_metrics"]
 
 COUNTS = ("completions", "turns", "calling_turns", "result_tokens", "tokens")
 """What `tool_counts` counts."""
 
 
-def guard_parser(tokenizer: Any) -> None:
-    """Let the tokenizer call a response that it cannot parse a wrong value, whatever went wrong.
+class ToolCalls:
+    """Stands before `trl.GRPOTrainer` among the bases of a class; without tools it does nothing.
 
-    TRL takes a ValueError or TypeError for text that calls no tool. A thousand brackets in a call
-    raise RecursionError, and half a surrogate pair in the name of a tool could not be tokenised
-    again: either would end the run.
+    Each process goes on until its own completions call no tool, so processes take different numbers
+    of turns. Where they must generate together (weights spread by ZeRO-3 or FSDP, one vLLM for
+    several), those that are through take part with a context whose turn nobody reads.
     """
-    if not isinstance(tokenizer.parse_response, functools.partial):
-        tokenizer.parse_response = functools.partial(_parse, tokenizer.parse_response)
 
+    # Of the trainer that this stands before.
+    accelerator: Any
+    args: Any
+    model: Any
+    tools: Any
+    _comm: Any
+    _log_completion_extra: Any
+    _metrics: Any
+    _tokenizer: Any
 
-def _parse(parse: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    try:
-        parsed = parse(*args, **kwargs)
-        calls = parsed.get("tool_calls") if isinstance(parsed, dict) else None
-        json.dumps(calls, ensure_ascii=False, default=repr).encode()
-        return parsed
-    except (ValueError, TypeError):
-        raise
-    except Exception as error:
-        raise ValueError(f"the response cannot be parsed: {type(error).__name__}") from error
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._in_tool_loop = False
+        super().__init__(*args, **kwargs)
+        if self.tools:
+            guard_parser(self._tokenizer)
 
+    def _generate(self, prompts: Any) -> Any:
+        # Listens only.
+        output = super()._generate(prompts)  # type: ignore[misc]
+        if self.tools:
+            self._log_tool_calls(output[3], output[2])
+        return output
 
-def tool_conflicts(args: Any, ranks: int, sharded: bool) -> list[str]:
-    """What keeps several processes from calling tools, [] if nothing.
+    def _tool_call_loop(self, prompts: Any, prompt_ids: Any, *args: Any) -> Any:
+        loop = super()._tool_call_loop  # type: ignore[misc]
+        if not self._generates_together():
+            return loop(prompts, prompt_ids, *args)
+        self._in_tool_loop, self._spare_context = True, prompt_ids[0]
+        try:
+            result = loop(prompts, prompt_ids, *args)
+            while self._generate_single_turn([], None, {}, 1) is not None:
+                pass
+        finally:
+            self._in_tool_loop = False
+        return result
 
-    Each process goes on until its own completions call no tool, so their numbers of generations
-    differ, and generating must not need the others.
+    def _generate_single_turn(
+        self, prompt_ids: Any, images: Any, fields: Any, num_generations: int, **kwargs: Any
+    ) -> Any:
+        one_turn = super()._generate_single_turn  # type: ignore[misc]
+        if not self._in_tool_loop:
+            return one_turn(prompt_ids, images, fields, num_generations, **kwargs)
+        own = len(prompt_ids)
+        most = int(self._comm.max(torch.tensor(own, device=self.accelerator.device)))
+        if not most:
+            return None
+        # vLLM takes equally many prompts of each process; `generate` any number but none.
+        spare = (most if self.args.use_vllm else max(own, 1)) - own
+        ids, log_probs = one_turn(
+            [*prompt_ids, *[self._spare_context] * spare],
+            None if images is None else [*images, *[None] * spare],
+            fields,
+            num_generations,
+            **kwargs,
+        )
+        return ids[:own], log_probs and log_probs[:own]
 
-    Args:
-        args: a `GRPOConfig`.
-        ranks: processes.
-        sharded: whether the weights are spread over them (ZeRO-3, FSDP).
-    """
-    if ranks == 1:
-        return []
-    wait = "which wait for each other when they generate, and their numbers of turns differ"
-    if sharded and not args.use_vllm:
-        return [
-            f"tools and weights that are spread over {ranks} processes (ZeRO-3, FSDP), {wait}: use "
-            "DDP, ZeRO-2, or trainer.use_vllm=true trainer.vllm_mode=colocate"
-        ]
-    if args.use_vllm and args.vllm_mode == "server":
-        return [
-            f"tools and trainer.vllm_mode=server with {ranks} processes, {wait}: set "
-            "trainer.vllm_mode=colocate"
-        ]
-    if args.use_vllm and args.vllm_tensor_parallel_size > 1:
-        return [
-            "tools and trainer.vllm_tensor_parallel_size="
-            f"{args.vllm_tensor_parallel_size}: its processes generate together, {wait}: set it "
-            "to 1"
-        ]
-    return []
+    def _generates_together(self) -> bool:
+        """Whether a process cannot generate without the others."""
+        if self.accelerator.num_processes == 1:
+            return False
+        if self.args.use_vllm:
+            return self.args.vllm_mode == "server" or self.args.vllm_tensor_parallel_size > 1
+        return is_sharded(self)
+
+    def _log_tool_calls(
+        self, completions: Sequence[Sequence[Mapping[str, Any]]], masks: Sequence[Sequence[int]]
+    ) -> None:
+        """How the completions just generated called tools, over all ranks."""
+        self._log_completion_extra("turns", [assistant_turns(one) for one in completions])
+        self._log_completion_extra("tool_calls", count_tool_calls(completions))
+        counts = torch.tensor([tool_counts(completions, masks)], device=self.accelerator.device)
+        logged = self._metrics["train" if self.model.training else "eval"]
+        metrics = tool_metrics(
+            self._comm.gather(counts).sum(dim=0).tolist(),
+            logged["tools/call_frequency"][-1],
+            logged["tools/failure_frequency"][-1],
+        )
+        for name, value in metrics.items():
+            logged[name].append(value)
 
 
 def tool_counts(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from data.environments.base import EnvironmentSpec, get, make_environment, make_settings
-from data.environments.play import Limits
+from data.environments.play import Episode, Limits
 from data.environments.pool import Pool
+from data.environments.wording import Wording
 from data.tools.results import ResultLimits
 from rewards.errors import ConfigError
 
@@ -61,6 +62,21 @@ class EnvironmentSettings:
             f"environment {self.name!r}",
             ResultLimits(self.timeout, self.max_characters),
         )
+
+    def wording(
+        self, tokenizer: Any, ends: Sequence[int], template_kwargs: Mapping[str, Any] | None = None
+    ) -> Wording:
+        """How prompts and observations become tokens."""
+        return Wording(tokenizer, ends, template_kwargs)
+
+    def columns(self, episode: Episode) -> dict[str, float]:
+        """What rewards may read of an episode."""
+        return {name: float(value) for name, value in episode.columns.items()}
+
+    def text(self, wording: Wording, episode: Episode) -> str:
+        """What rewards read as the completion: all of it."""
+        said: str = wording.turn(episode.completion_ids)
+        return said
 
     def limits(self, max_tokens: int, max_context: int | None = None) -> Limits:
         """The limits of an episode.

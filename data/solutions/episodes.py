@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from data.environments.play import Episode, Turn, play
-from data.environments.pool import Pool
 from data.environments.settings import EnvironmentSettings
-from data.environments.wording import Wording
 from data.solutions.solution import Solution
 from data.tasks import Row
+from data.tools.episodes import ToolUse
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ class Stage:
     """Where a model's solutions are played.
 
     Args:
-        environment: With its limits.
+        environment: With its limits; or tools.
         tokenizer: Of the model.
         ends: Token ids that end a turn.
         max_tokens: Of a completion, observations included.
@@ -40,7 +39,7 @@ class Stage:
 
     def __init__(
         self,
-        environment: EnvironmentSettings,
+        environment: EnvironmentSettings | ToolUse,
         tokenizer: Any,
         ends: Sequence[int],
         *,
@@ -49,9 +48,10 @@ class Stage:
         template_kwargs: Any = None,
     ) -> None:
         self._name = environment.name
-        self._pool: Pool = environment.pool()
+        self._environment = environment
+        self._pool: Any = environment.pool()
         self._limits = environment.limits(max_tokens, max_context)
-        self._wording = Wording(tokenizer, ends, template_kwargs)
+        self._wording = environment.wording(tokenizer, ends, template_kwargs)
         self.failed = 0
 
     def solve(
@@ -108,12 +108,12 @@ class Stage:
             index=index,
             prompt_ids=episode.prompt_ids,
             completion_ids=episode.completion_ids,
-            text=self._wording.turn(episode.completion_ids),
+            text=self._environment.text(self._wording, episode),
             finish="length" if episode.truncated else "stop",
             log_probs=episode.log_probs,
             entropy=episode.entropy,
             gold=None if row.get("answer") is None else str(row["answer"]),
             level=row.get("level"),
             mask=episode.env_mask,
-            played={name: float(value) for name, value in episode.columns.items()},
+            played=self._environment.columns(episode),
         )

@@ -22,6 +22,7 @@ from data.solutions.draw import Draw, uniforms
 from data.solutions.episodes import Drawn, Stage
 from data.solutions.solution import Solution
 from data.tasks import Row
+from data.tools.episodes import ToolUse
 
 
 def sample(
@@ -38,7 +39,7 @@ def sample(
     top_p: float = 1.0,
     chat_template_kwargs: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
-    environment: EnvironmentSettings | None = None,
+    environment: EnvironmentSettings | ToolUse | None = None,
 ) -> list[Solution]:
     """Sample `samples` solutions of each row.
 
@@ -64,8 +65,8 @@ def sample(
         top_p: Draw among the likeliest tokens that make up this probability, 0 < top_p <= 1.
         chat_template_kwargs: For the chat template, such as `enable_thinking`.
         progress: Called as `progress(done, total)` after each batch, in completions.
-        environment: Each solution is an episode in it; observations count among `max_new_tokens`.
-            None: each is one completion.
+        environment: Each solution is an episode in it, or calls these tools; what it is told counts
+            among `max_new_tokens`. None: each is one completion.
 
     Returns:
         len(rows) * samples solutions, those of a row together, in the order of the rows. A row that

@@ -210,9 +210,7 @@ def _fill(recipe: Recipe, seed: int, folder: Path, path: str) -> None:
     try:
         generator.compile_game(game, options)
     except generator.CouldNotCompileGameError as error:
-        raise ConfigError(
-            f"TextWorld could not compile the game of seed {seed}: {error}"
-        ) from error
+        raise ConfigError(f"TextWorld could not compile game {seed}: {error}") from error
     (folder / "game.ni").unlink()  # the source, which nobody reads
     engine = Engine(keep=False)
     _write(folder, _opening(engine, folder / "game.z8", path, walks=WALKS))

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
@@ -88,7 +89,7 @@ def tool(
     def register(made: Made) -> Made:
         place = place_of(made)
         if settings is None:
-            tool_schema(name, made)
+            check_signature(name, made)
         make = (lambda _: made) if settings is None else made
         doc = inspect.getdoc(made) or ""
         _TOOLS.register(name, ToolSpec(name, make, own, keeps_time, doc), place=place)
@@ -133,12 +134,39 @@ def make_tool(name: str, options: Mapping[str, Any] | None = None) -> Function:
     return _bounded(spec, function, settings)
 
 
-def tool_schema(name: str, function: Function) -> dict[str, Any]:
-    """The JSON schema of a function, as chat templates show it to the model.
+def check_signature(name: str, function: Function) -> None:
+    """Refuse a function that a model could not be told how to call; imports no transformers.
 
     Raises:
         ConfigError: A parameter has no type hint or description, cannot be given by keyword or is
             one for all the rest, or there is no docstring.
+    """
+    owner = f"tool '{name}'"
+    if not callable(function):
+        raise ConfigError(f"{owner}: expected a function, got {type(function).__name__}")
+    doc = inspect.getdoc(function)
+    if not doc:
+        raise ConfigError(f"{owner} has no docstring: say what it does, the model reads it")
+    for one in inspect.signature(function).parameters.values():
+        if one.kind not in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY):
+            raise ConfigError(
+                f"{owner}: a model calls with keywords, so {one} cannot be given: name every "
+                "parameter"
+            )
+        if one.annotation is one.empty:
+            raise ConfigError(f"{owner}: {one.name} has no type hint, such as {one.name}: str")
+        if not re.search(rf"^\s+{one.name}\s*(\(.*\))?:\s*\S", doc, re.MULTILINE):
+            raise ConfigError(
+                f"{owner}: its docstring does not describe {one.name}: add a line {one.name}: ... "
+                "under Args:"
+            )
+
+
+def tool_schema(name: str, function: Function) -> dict[str, Any]:
+    """The JSON schema of a function, as chat templates show it to the model.
+
+    Raises:
+        ConfigError: As from `check_signature`, or a type hint is none that JSON has.
     """
     from transformers.utils import get_json_schema
     from transformers.utils.chat_template_utils import (
@@ -147,21 +175,14 @@ def tool_schema(name: str, function: Function) -> dict[str, Any]:
     )
 
     owner = f"tool '{name}'"
-    if not callable(function):
-        raise ConfigError(f"{owner}: expected a function, got {type(function).__name__}")
-    for one in inspect.signature(function).parameters.values():
-        if one.kind not in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY):
-            raise ConfigError(
-                f"{owner}: a model calls with keywords, so {one} cannot be given: name every "
-                "parameter"
-            )
+    check_signature(name, function)
     try:
         schema: dict[str, Any] = get_json_schema(function)
     except (DocstringParsingException, TypeHintParsingException, NameError) as error:
         said = str(error).removeprefix("Cannot generate JSON schema for ")
         raise ConfigError(
-            f"{owner}: the model could not be told how to call it: {said}. Give every parameter a "
-            "type hint and a line under Args: in a Google docstring"
+            f"{owner}: the model could not be told how to call it: {said}. Use types that JSON "
+            "has, and a Google docstring"
         ) from error
     return {**schema, "function": {**schema["function"], "name": name}}
 

@@ -25,12 +25,14 @@ from rlconf.runs import launch
 from rlconf.runs.folder import RunFolder, choose
 from rlconf.runs.launch import World
 from rlconf.settings import compose
+from rlconf.settings.check_tools import check_task_suits_tools, tool_use
 from rlconf.settings.schema import Config, EvaluateSection
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from data.tasks import Row, Task
+    from data.tools.episodes import ToolUse
 
 
 def measure(
@@ -44,6 +46,7 @@ def measure(
     seed: int,
     world: World,
     chat_template_kwargs: Mapping[str, Any] | None = None,
+    tools: ToolUse | None = None,
 ) -> dict[str, Any]:
     """Sample, verify and count. Leaves the model and the global random state as found.
 
@@ -57,6 +60,7 @@ def measure(
         seed: of the draws, the same however many processes share them.
         world: the process group; all processes must call this.
         chat_template_kwargs: for the chat template, those of the training.
+        tools: what the model may call while it writes.
 
     Returns:
         The same on every process: the settings; under `sampled` and `greedy` (None if not wanted)
@@ -79,7 +83,7 @@ def measure(
             seed=seed,
             greedy=greedy,
             chat_template_kwargs=chat_template_kwargs,
-            environment=task.played_in,
+            environment=tools or task.played_in,
         )
         return launch.gather_objects(world, verify(drawn, reward, own))
 
@@ -177,6 +181,7 @@ def evaluate_command(
     reporter = Reporter(world.is_first)
     run = run_of(target)
     task = build_task(config)
+    check_task_suits_tools(config, task)
     rows = questions(config, task)
     config = with_weights(config, target)
     reporter.say(f"evaluating {config.model.path}")
@@ -241,6 +246,7 @@ def evaluate_model(config: Config, task: Task, world: World) -> dict[str, Any]:
         seed=config.seed,
         world=world,
         chat_template_kwargs=config.trainer.get("chat_template_kwargs"),
+        tools=tool_use(config),
     )
 
 

@@ -34,6 +34,7 @@ from rlconf.runs.session import Session, begin
 from rlconf.runs.stages import Stage, stages_of
 from rlconf.runs.watchdog import Watchdog
 from rlconf.settings import trust
+from rlconf.settings.check_tools import tool_use
 from rlconf.settings.schema import Config
 from trainers import OnlineTrainer
 from trainers.resume import is_exhausted, is_sharded
@@ -294,6 +295,7 @@ def _evaluate(
         seed=config.seed,
         world=world,
         chat_template_kwargs=config.trainer.get("chat_template_kwargs"),
+        tools=tool_use(config),
     )
     if world.is_first:
         final = str(session.folder.model) if config.checkpoint.final_model else None

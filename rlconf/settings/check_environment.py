@@ -34,12 +34,15 @@ def check_environment(config: Config) -> Iterator[Problem]:
         yield Problem(text, ("environment",))
         return
     yield from _check_options(str(name), section)
-    if text := _misfit(config, str(name)):
-        yield Problem(text, ("environment",))
+    misfit = _misfit(config, str(name))
+    if misfit:
+        yield Problem(misfit, ("environment",))
 
 
 def with_environment(config: Config, task: Task) -> Task:
     """The task with the environment that the configuration gives it, or with its own as set up.
+
+    A task that is not played by itself then has the default reward `success`.
 
     Raises:
         ConfigError: a setting is not the environment's, its rows lack a column that it reads, or
@@ -76,7 +79,9 @@ def with_environment(config: Config, task: Task) -> Task:
     raise_all(problems)
     kept = {key: value for key, value in common.items() if value is not None}
     chosen = replace(own, options={**own.options, **options}, **kept)
-    return replace(task, environment=chosen)
+    # The rewards of a task that answers at once are about one completion.
+    rewards = task.rewards if task.environment is not None else ("success",)
+    return replace(task, environment=chosen, rewards=rewards)
 
 
 def environment_defaults(name: str) -> dict[str, Any]:

@@ -15,8 +15,16 @@ from rlconf.settings.trl_fields import method_of
 
 if TYPE_CHECKING:
     from data.tasks import Task
+    from data.tools.episodes import ToolUse
 
-__all__ = ["MOST_TOOL_TURNS", "check_task_suits_tools", "check_tools", "told", "tool_turns"]
+__all__ = [
+    "MOST_TOOL_TURNS",
+    "check_task_suits_tools",
+    "check_tools",
+    "told",
+    "tool_turns",
+    "tool_use",
+]
 
 MOST_TOOL_TURNS = 8
 """Turns with tool calls of a completion, unless somebody sets another number: TRL has no bound."""
@@ -78,6 +86,15 @@ def check_task_suits_tools(config: Config, task: Task) -> None:
 def tool_turns(config: Config) -> int:
     """Most turns of a completion that call tools."""
     return int(config.trainer.get("max_tool_calling_iterations") or MOST_TOOL_TURNS)
+
+
+def tool_use(config: Config) -> ToolUse | None:
+    """The chosen tools as an evaluation calls them; None if there are none."""
+    if not config.tools:
+        return None
+    from data.tools.episodes import ToolUse
+
+    return ToolUse(config.tools, tool_turns(config))
 
 
 def told(config: Config) -> list[str]:

@@ -19,6 +19,7 @@ from rlconf.evaluation.evaluate import share
 from rlconf.redact import redact
 from rlconf.runs import launch
 from rlconf.runs.launch import World
+from rlconf.settings.check_tools import check_task_suits_tools, tool_turns, tool_use
 from rlconf.settings.problems import is_installed
 from rlconf.settings.schema import Config
 from rlconf.solutions.bar import Bar
@@ -81,6 +82,7 @@ def draw_solutions(
     """
     settings = config.sampling
     task = build_task(config)
+    check_task_suits_tools(config, task)
     if rows is None:
         rows = getattr(task, settings.split)[: settings.limit]
     if not rows:
@@ -146,13 +148,18 @@ def _engine(config: Config, task: Task, world: World) -> tuple[Draw, PreTrainedT
         model.to(world.device),
         tokenizer,
         batch_size=settings.batch_size,
-        environment=task.played_in,
+        environment=tool_use(config) or task.played_in,
         **drawing,
     )
     return draw, tokenizer, model.name_or_path
 
 
 def _check_vllm(config: Config, world: World, task: Task) -> None:
+    if config.tools:
+        raise ConfigError(
+            f"sampling.engine=vllm and tools=[{','.join(config.tools)}]: turns are drawn by "
+            "transformers; use sampling=hf"
+        )
     if task.played_in is not None:
         raise ConfigError(
             f"sampling.engine=vllm and task {task.name!r}, which is played in the environment "
@@ -199,6 +206,7 @@ def _identity(
             "chat_template_kwargs": config.trainer.get("chat_template_kwargs"),
             "task": config.task,
             "environment": _environment(task),
+            **({"tools": config.tools, "tool_turns": tool_turns(config)} if config.tools else {}),
             "split": settings.split,
             "limit": settings.limit,
             "reward": task.rewards[0],

@@ -20,7 +20,12 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(), re.M | re.S)
 
 
-GUIDES = ("docs/add_a_reward.md", "docs/add_a_task.md", "docs/add_a_shaper.md")
+GUIDES = (
+    "docs/add_a_reward.md",
+    "docs/add_a_task.md",
+    "docs/add_a_shaper.md",
+    "docs/add_an_environment.md",
+)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,15 @@ SIGNATURES = {
     "_generate_and_score_completions": ["self", "inputs"],
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
     "_generate": ["self", "prompts"],
+    "_get_tool_suffix_ids": ["self", "tool_messages"],
+    "_tool_call_loop": [
+        *("self", "prompts", "prompt_ids", "completion_ids", "completions", "logprobs"),
+        *("images", "multimodal_fields"),
+    ],
+    "_generate_single_turn": [
+        *("self", "prompt_ids", "images", "multimodal_fields", "num_generations"),
+        "has_tool_images",
+    ],
     "_log_completion_extra": ["self", "column", "values"],
     "_log_metric": ["self", "name", "value"],
     "_save_checkpoint": ["self", "model", "trial"],

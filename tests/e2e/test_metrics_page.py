@@ -26,6 +26,7 @@ RUNS = {
         *("filter=[drbot]", "filter.void.how=final", "filter.low_variance.keep=1.0"),
         *("reward=[exact,tool_calls]", "trainer.num_iterations=2"),
     ],
+    "turns": ["task=peek", "task.levels=[1]", "reward=[success]", "shaper=[]"],
     "curriculum": ["curriculum=online", "curriculum.filter=true", "curriculum.by=level"],
     "entropy": ["trainer.loss_type=grpo", "trainer.entropy_coef=0.01"],
 }

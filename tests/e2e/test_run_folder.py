@@ -19,6 +19,7 @@ DOWNLOADING = [
     "crew_dpo_gsm8k",
     "crew_dpo_math",
     "smollm2",
+    "spear_aime_32b",
     "spear_alfworld_1p5b",
     "spear_webshop_1p5b",
     "star_qwen3_0p6b",

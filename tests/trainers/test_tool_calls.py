@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,14 +14,19 @@ import torch
 from datasets import Dataset
 
 import rewards
+from data.solutions.episodes import Stage
+from data.solutions.verify import verify
 from data.tools import base, make_tool, tool
-from rewards.errors import ConfigError
+from data.tools.episodes import ToolUse
+from data.tools.parsing import guard_parser
+from rewards.conversation import completion_text
+from rewards.tool_calls import count_tool_calls
 from trainers.filters import make_filter
 from trainers.models.chat import template_problems
 from trainers.online import OnlineTrainer
 from trainers.replay import ReplaySettings
 from trainers.shapers import make_shaper
-from trainers.tool_calls import guard_parser, tool_conflicts, tool_counts, tool_metrics
+from trainers.tool_calls import ToolCalls, tool_counts, tool_metrics
 
 END = "<|im_end|>"
 
@@ -270,6 +278,42 @@ def test_metrics(build) -> None:
     assert logged["tools/calls_per_turn"] == 1
     assert logged["tools/failures_per_turn"] == pytest.approx(1 / 3)
     assert 0.3 < logged["tools/result_share"] < 0.7
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    assert [name for name in logged if name.startswith("tools/") and f"`{name}`" not in page] == []
+
+
+@pytest.mark.usefixtures("spying")
+def test_evaluation_calls_tools_as_training_does(build, tool_tokenizer) -> None:
+    """Token for token, and with the same last turn for the rewards."""
+    trainer = build(list(SCRIPTS))
+    output = generate(trainer)
+    script = Scripted(tool_tokenizer)
+
+    def write(contexts: Any, most: int, numbers: Any) -> Any:
+        return [(ids[:most], [-1.0] * len(ids), [0.5] * len(ids)) for ids in script(contexts)[0]]
+
+    options = {"calculator": {}, "odd": {"timeout": 0.05, "max_characters": 1500}}
+    use = ToolUse(options, max_turns=4)
+    stage = Stage(use, tool_tokenizer, [2], max_tokens=1300, max_context=4096)
+    rows = list(trainer.train_dataset)
+    solutions = stage.solve(write, rows, [0] * len(rows), None)
+    for at, one in enumerate(solutions):
+        row, name = 2 * at, rows[at]["id"]
+        present = output["completion_mask"][row].bool()
+        asked = output["prompt_mask"][row].bool()
+        assert one.prompt_ids == output["prompt_ids"][row][asked].tolist(), name
+        assert one.completion_ids == output["completion_ids"][row][present].tolist(), name
+        assert one.mask == output["tool_mask"][row][present].tolist(), name
+        assert [p for p, own in zip(one.log_probs, one.mask, strict=True) if not own] == [
+            0.0
+        ] * one.mask.count(0)
+        messages = trainer.seen["completions"][row]
+        assert one.played["num_tool_calls"] == count_tool_calls([messages])[0], name
+        assert one.text == completion_text(messages), name
+    assert [one.finish for one in solutions].count("length") == 1  # the long result
+    exact = trainer._rewards["exact"][::2]
+    judged = verify(solutions, rewards.get("exact"), rows)
+    assert [one.verdict for one in judged] == (exact == 1).tolist()
 
 
 def test_it_trains(build) -> None:
@@ -285,16 +329,70 @@ def test_counts_and_metrics_of_nothing() -> None:
     assert set(tool_metrics([2, 2, 0, 0, 0], 0.0, 0.0).values()) == {1.0, 0.0}
 
 
-def test_processes_that_generate_together_are_refused() -> None:
-    args = SimpleNamespace(use_vllm=False, vllm_mode="colocate", vllm_tensor_parallel_size=1)
-    assert tool_conflicts(args, 1, True) == tool_conflicts(args, 2, False) == []
-    assert "use DDP" in tool_conflicts(args, 2, True)[0]
-    args.use_vllm = True
-    assert tool_conflicts(args, 2, True) == []
-    args.vllm_tensor_parallel_size = 2
-    assert "set it to 1" in tool_conflicts(args, 2, False)[0]
-    args.vllm_mode = "server"
-    assert "colocate" in tool_conflicts(args, 2, False)[0]
+class Loop:
+    """In place of TRL's trainer: as many turns as it is told, with one context less each time."""
+
+    tools = ()
+
+    def _tool_call_loop(self, prompts: Any, prompt_ids: Any, turns: int) -> Any:
+        for turn in range(turns):
+            contexts = [[self.rank, turn]] * (turns - turn)
+            ids, log_probs = self._generate_single_turn(contexts, None, {}, num_generations=1)
+            assert ids == [[9, *one] for one in contexts]
+            assert log_probs is None or len(log_probs) == len(ids)
+        return "all"
+
+    def _generate_single_turn(
+        self, ids: Any, images: Any, fields: Any, num_generations: int
+    ) -> Any:
+        self.taken.append(len(ids))
+        return [[9, *one] for one in ids], [[0.0]] * len(ids) if self.args.use_vllm else None
+
+
+class Rank(ToolCalls, Loop):
+    """One of two processes, a thread."""
+
+    def __init__(self, rank: int, said: list[int], barrier: threading.Barrier, vllm: bool) -> None:
+        super().__init__()
+        self.rank, self.taken = rank, []
+        self.args = SimpleNamespace(use_vllm=vllm, vllm_mode="server", vllm_tensor_parallel_size=1)
+        self.accelerator = SimpleNamespace(num_processes=2, device="cpu")
+        self.is_deepspeed_enabled, self.is_fsdp_enabled = False, True
+
+        def highest(own: Any) -> int:
+            said[rank] = int(own)
+            barrier.wait(timeout=10)
+            most = max(said)
+            barrier.wait(timeout=10)
+            return most
+
+        self._comm = SimpleNamespace(max=highest)
+
+
+@pytest.mark.parametrize("vllm", [False, True])
+def test_ranks_that_generate_together_take_their_turns_together(vllm: bool) -> None:
+    said, barrier = [0, 0], threading.Barrier(2)
+    ranks = [Rank(rank, said, barrier, vllm) for rank in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        looped = threads.map(lambda one: one._tool_call_loop([], [[7]], 3 * one.rank), ranks)
+        assert list(looped) == ["all", "all"]
+    assert ranks[1].taken == [3, 2, 1]
+    assert ranks[0].taken == ([3, 2, 1] if vllm else [1, 1, 1])  # contexts nobody reads
+
+
+def test_who_generates_together() -> None:
+    rank = Rank(0, [0], threading.Barrier(1), vllm=False)
+    assert rank._generates_together()
+    rank.is_fsdp_enabled = False
+    assert not rank._generates_together()
+    rank.args.use_vllm = True
+    assert rank._generates_together()
+    rank.args.vllm_mode = "colocate"
+    assert not rank._generates_together()
+    rank.args.vllm_tensor_parallel_size = 2
+    assert rank._generates_together()
+    rank.accelerator.num_processes = 1
+    assert not rank._generates_together()
 
 
 def test_a_template_without_tools_is_refused_before_weights_load(tokenizer) -> None:
@@ -318,9 +416,3 @@ def test_the_parser_is_guarded_once() -> None:
     assert tokenizer.parse_response("x") == {"tool_calls": ["x"]}
     with pytest.raises(ValueError, match="surrogates"):
         tokenizer.parse_response("\ud83d")
-
-
-def test_tools_under_zero_3_are_refused_by_the_trainer(build, monkeypatch) -> None:
-    monkeypatch.setattr("trainers.online.tool_conflicts", lambda *_: ["they wait"])
-    with pytest.raises(ConfigError, match="they wait"):
-        build(["none"])

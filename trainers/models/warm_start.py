@@ -130,7 +130,7 @@ Example = tuple[list[int], list[int], list[int]]
 def play_turns(
     tokenizer: PreTrainedTokenizerFast,
     rows: Sequence[Row],
-    shown: Sequence[Sequence[str]],
+    shown: Sequence[str | Sequence[str]],
     environment: EnvironmentSettings,
     pool: Pool,
 ) -> list[Example]:
@@ -139,7 +139,8 @@ def play_turns(
     Args:
         tokenizer: With an eos token, which ends each turn.
         rows: B questions.
-        shown: B lists of turns; with the last one an episode ends, whatever the environment says.
+        shown: B demonstrations, each a turn or a list of turns; with the last one an episode ends,
+            whatever the environment says.
         environment: For its limits; no demonstration is too long.
         pool: Of that environment.
 
@@ -147,8 +148,8 @@ def play_turns(
         ConfigError: If the environment breaks.
     """
     wording = Wording(tokenizer, [tokenizer.eos_token_id])
-    left = [list(turns) for turns in shown]
-    most = max(len(turns) for turns in shown)
+    left = [[turns] if isinstance(turns, str) else list(turns) for turns in shown]
+    most = max(map(len, left))
 
     def write(episodes: Sequence[int], contexts: Sequence[list[int]], _: int) -> list[Turn]:
         texts = [left[at].pop(0) if left[at] else None for at in episodes]

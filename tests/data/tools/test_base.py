@@ -127,9 +127,9 @@ def _the_rest(*args: int) -> None:
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (_no_docstring, "no docstring"),
-        (_no_hint, "missing a type hint"),
-        (_not_described, "no description for the argument 'y'"),
+        (_no_docstring, "has no docstring"),
+        (_no_hint, "x has no type hint"),
+        (_not_described, "does not describe y"),
         (_the_rest, r"\*args: int cannot be given"),
     ],
 )
@@ -137,6 +137,20 @@ def test_what_a_model_cannot_be_told_is_refused(function, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         tool("mine")(function)
     assert "mine" not in tools.names()
+
+
+def test_a_type_that_json_has_not_is_refused_when_it_is_made() -> None:
+    @tool("mine")
+    def mine(x: bytes) -> int:
+        """Do.
+
+        Args:
+            x: It.
+        """
+        return len(x)
+
+    with pytest.raises(ConfigError, match=r"could not be told how to call it.*types that JSON"):
+        make_tool("mine")
 
 
 def test_settings_derive_from_those_of_every_tool() -> None:

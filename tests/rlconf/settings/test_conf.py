@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import rewards
-from data import tasks
+from data import tasks, tools
 from data.difficulty import measure, write_difficulty
 from data.tasks import Task
 from rlconf.building.parts import build_task, with_environment
@@ -35,6 +35,8 @@ NEEDS = {
     ("task", "hub"): ["task.path=owner/questions"],
     ("task", "reasoning_gym"): ["task.name=chain_sum"],
     ("model", "hub"): ["model.path=some/model"],
+    ("tools", "calculator"): ["model.path=some/model", "model.name=null"],
+    ("tools", "python"): ["model.path=some/model", "model.name=null"],
     ("peft", "qlora"): ["model.path=some/model"],
     ("curriculum", "star"): ["curriculum.path=pass_rates.parquet"],
     ("experiment", "star_qwen3_0p6b"): ["curriculum.path=pass_rates.parquet"],
@@ -63,6 +65,7 @@ def test_the_number_of_experiments():
         "crew_dpo_math",
         "quickstart",
         "smollm2",
+        "spear_aime_32b",
         "spear_alfworld_1p5b",
         "spear_webshop_1p5b",
         "star_qwen3_0p6b",
@@ -309,3 +312,10 @@ def test_the_figures_of_star(name: str, micro: int):
     assert weights == {"table_format": 0.2, "table_partial": 0.3, "table_exact": 0.5}
     assert config.sampling.n == 32
     assert (config.evaluate.samples, config.evaluate.temperature) == (8, 0.6)
+
+
+def test_files_of_tools_hold_the_defaults_of_the_code():
+    assert set(tools.names()) == set(tree.choices("tools")) == {"calculator", "python"}
+    for name in tools.names():
+        in_file = OmegaConf.to_container(OmegaConf.load(tree.CONF / "tools" / f"{name}.yaml"))
+        assert in_file == {name: settings_defaults(tools.get(name).settings)}

@@ -1,0 +1,190 @@
+"""Completions with tool calls outside training, played turn by turn as TRL does it in training.
+
+Native tools are an environment here: a turn of the model is a message, what is said to it are the
+results of its calls, and a turn without a call is the last. `data.environments.play` plays both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any
+
+from data.environments.base import Reply
+from data.environments.play import Episode, Limits
+from data.environments.wording import Wording
+from data.row import Row
+from data.tools.base import Function, make_tool
+from data.tools.parsing import guard_parser
+from rewards.conversation import completion_text
+
+__all__ = ["ToolUse", "execute"]
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ToolUse:
+    """Registered tools with their options, where an `EnvironmentSettings` would stand.
+
+    Attributes:
+        options: By tool name, of its settings.
+        max_turns: Turns that call tools; what the one after them calls is not executed.
+    """
+
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    max_turns: int = 8
+
+    @property
+    def name(self) -> str:
+        """The names of the tools."""
+        return ",".join(self.options)
+
+    @cached_property
+    def tools(self) -> list[Function]:
+        """The tools, each under its limits."""
+        return [make_tool(name, options) for name, options in self.options.items()]
+
+    def pool(self) -> _Caller:
+        """What answers the turns."""
+        return _Caller(self.tools, self.max_turns)
+
+    def limits(self, max_tokens: int, max_context: int | None = None) -> Limits:
+        """The limits of a completion: every turn may take what is left of it."""
+        return Limits(self.max_turns + 1, max_tokens, max_tokens, max_context)
+
+    def wording(
+        self, tokenizer: Any, ends: Sequence[int], template_kwargs: Mapping[str, Any] | None = None
+    ) -> Wording:
+        """How messages become tokens."""
+        return _ToolWording(tokenizer, ends, template_kwargs, self.tools)
+
+    def columns(self, episode: Episode) -> dict[str, float]:
+        """What rewards may read of a completion."""
+        return {"turns": episode.turns, "num_tool_calls": episode.num_tool_calls}
+
+    def text(self, wording: Any, episode: Episode) -> str:
+        """What rewards read as the completion: the last turn, as in training."""
+        turns = _turns(episode.completion_ids, episode.env_mask)
+        return completion_text([wording.turn(turns[-1])]) if turns else ""
+
+
+def execute(call: Mapping[str, Any], tools: Mapping[str, Function]) -> Message:
+    """The message that answers one tool call; a failure is its text, as TRL words it."""
+    name = "unknown"
+    try:
+        if call.get("type", "function") != "function":
+            raise ValueError(f"Unsupported tool call type: {call['type']}")
+        function = call["function"]
+        name = function["name"]
+        if name not in tools:
+            raise ValueError(f"Tool {name} not found.")
+        result = tools[name](**function["arguments"])
+        if inspect.iscoroutine(result):
+            result = asyncio.run(result)
+    except Exception as error:
+        result = {"error": str(error)}
+    return {"role": "tool", "name": name, "content": str(result)}
+
+
+class _Caller:
+    """Executes the calls of a turn, where a pool would ask an environment."""
+
+    def __init__(self, tools: Sequence[Function], max_turns: int) -> None:
+        self._tools = {tool.__name__: tool for tool in tools}
+        self._max_turns = max_turns
+        self._turns: dict[int, int] = {}
+
+    def reset(self, slot: int, row: Row) -> str:
+        """Begin a completion; nothing is said."""
+        self._turns[slot] = 0
+        return ""
+
+    def act(self, slot: int, message: Message) -> tuple[Reply, float]:
+        """The results of the calls, a list of messages; `valid` says that there were calls."""
+        calls = message.get("tool_calls") or []
+        if not calls or self._turns[slot] >= self._max_turns:
+            return Reply("", done=True, valid=bool(calls)), 0.0
+        self._turns[slot] += 1
+        said: Any = [execute(call, self._tools) for call in calls]
+        return Reply(said), 0.0
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _ToolWording(Wording):
+    """Tool schemas in the prompt, turns parsed into messages, results rendered as TRL does it."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        ends: Sequence[int],
+        template_kwargs: Mapping[str, Any] | None,
+        tools: Sequence[Function],
+    ) -> None:
+        from trl import add_response_schema, get_training_chat_template
+        from trl.chat_template_utils import is_chat_template_prefix_preserving
+
+        own = copy.copy(tokenizer)
+        if not any(getattr(own, f"response_{how}", None) for how in ("template", "schema")):
+            own = add_response_schema(own)
+        guard_parser(own)
+        super().__init__(own, ends, template_kwargs)
+        self._tools = list(tools)
+        # Where the template renders earlier turns otherwise later on, TRL trains with another.
+        kept = is_chat_template_prefix_preserving(own)
+        self._template = None if kept else get_training_chat_template(own)
+        self._prefix: list[int] = []
+
+    def prompts(self, prompts: Sequence[Any], said: Sequence[str]) -> list[list[int]]:
+        """Token ids of chat prompts with the schemas of the tools."""
+        found = self.tokenizer.apply_chat_template(
+            conversation=list(prompts),
+            tools=self._tools,
+            chat_template=self._template,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            **self._kwargs,
+        )["input_ids"]
+        self._prefix = list(found[0])  # the parser looks at how a turn was opened
+        return [list(ids) for ids in found]
+
+    def observation(self, said: Any, *, chat: bool, ended: bool) -> list[int]:
+        """Token ids of the results and of the head of the next turn."""
+        from trl import GRPOTrainer
+
+        trainer = SimpleNamespace(
+            processing_class=self.tokenizer,
+            _tokenizer=self.tokenizer,
+            chat_template=self._template,
+            chat_template_kwargs=self._kwargs,
+            _is_vlm=False,
+        )
+        ids: list[int] = GRPOTrainer._get_tool_suffix_ids(trainer, said)
+        return ids
+
+    def turn(self, ids: Sequence[int]) -> Any:
+        """One turn as a message; text that cannot be parsed calls no tool."""
+        from trl.chat_template_utils import parse_response
+
+        return parse_response(self.tokenizer, list(ids), prefix=self._prefix, tools=self._tools)
+
+
+def _turns(ids: Sequence[int], mask: Sequence[int]) -> list[list[int]]:
+    """The tokens of each turn of the model."""
+    turns: list[list[int]] = []
+    before = 0
+    for token, own in zip(ids, mask, strict=True):
+        if own and not before:
+            turns.append([])
+        if own:
+            turns[-1].append(token)
+        before = own
+    return turns
