@@ -31,11 +31,11 @@ TASK = {
 }
 MAX_TURNS = 3
 TINY = {"positions": 1024, "warm_steps": 300, "warm_batch": 32}
-PROMPTS, GENERATIONS, STEPS = 8, 8, 60
+PROMPTS, GENERATIONS, STEPS = 8, 8, 40
 SAMPLES = 4
 ARMS: dict[str, dict[str, Any] | None] = {
     "GRPO": None,
-    "GRPO + replay": {"warm_up": 15, "min_groups": 8},  # a quarter of training
+    "GRPO + replay": {"warm_up": 10, "min_groups": 8},  # a quarter of training
 }
 
 

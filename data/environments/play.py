@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from time import perf_counter
-from typing import Any
 
-from data.environments.pool import EpisodeError, Pool
+from data.environments.pool import Pool, Said
 from data.environments.wording import Wording
 from data.row import Row
 
@@ -100,6 +97,11 @@ class Episode:
         """What rewards may read of it, `COLUMNS`."""
         return {name: getattr(self, name) for name in COLUMNS}
 
+    def hear(self, said: Said) -> None:
+        """Note how the episode stands now."""
+        self.success, self.failed = said.reward, said.failed
+        self.seconds += said.seconds
+
     def append(self, turn: Turn, *, by_model: bool) -> None:
         """Add tokens at the end."""
         self.completion_ids += turn.ids
@@ -136,10 +138,11 @@ def play(
         An episode for each row, in order.
     """
     episodes = [Episode(row) for row in rows]
-    said = [
-        _guarded(one, partial(pool.reset, at, one.row)) or "" for at, one in enumerate(episodes)
-    ]
-    prompts = wording.prompts([row["prompt"] for row in rows], said)
+    opened = pool.reset(rows)
+    for one, said in zip(episodes, opened, strict=True):
+        one.hear(said)
+    first = [said.reply.observation if said.reply is not None else "" for said in opened]
+    prompts = wording.prompts([row["prompt"] for row in rows], first)
     for one, ids in zip(episodes, prompts, strict=True):
         one.prompt_ids = ids
     most = min(limits.max_turn_tokens, limits.max_tokens)
@@ -147,44 +150,45 @@ def play(
     while wanted := needed(len(active)):
         contexts = [episodes[at].prompt_ids + episodes[at].completion_ids for at in active]
         spare = max(0, wanted - len(active))
-        turns = generate([*active, *[-1] * spare], [*contexts, *[prompts[0]] * spare], most)
-        for at, turn in zip(active, turns[: len(active)], strict=True):
-            _step(episodes[at], turn, at, pool, wording, limits)
+        written = generate([*active, *[-1] * spare], [*contexts, *[prompts[0]] * spare], most)
+        whole = {}
+        for at, turn in zip(active, written[: len(active)], strict=True):
+            if _add(episodes[at], turn, wording, limits):
+                whole[at] = wording.turn(turn.ids)
+        for at, said in pool.act(whole).items():
+            _answer(episodes[at], said, wording, limits)
         active = [at for at in active if not episodes[at].over]
     return episodes
 
 
-def _step(
-    one: Episode, turn: Turn, slot: int, pool: Pool, wording: Wording, limits: Limits
-) -> None:
-    """Add a turn, and what the environment says to it."""
+def _add(one: Episode, turn: Turn, wording: Wording, limits: Limits) -> bool:
+    """Add a turn of the model; whether it is a whole one, for the environment to answer."""
     if not turn.ids:  # nothing was written, so nothing comes of it
         one.truncated = True
-        return
+        return False
     room = limits.max_tokens - len(one.completion_ids)
     cut = len(turn.ids) > room or (len(turn.ids) == room and not wording.ended(turn.ids))
-    turn = Turn(turn.ids[:room], turn.log_probs[:room], turn.entropy[:room])
-    one.append(turn, by_model=True)
+    one.append(Turn(turn.ids[:room], turn.log_probs[:room], turn.entropy[:room]), by_model=True)
     one.turns += 1
-    if cut:  # not a whole turn
-        one.truncated = True
+    one.truncated = cut
+    return not cut
+
+
+def _answer(one: Episode, said: Said, wording: Wording, limits: Limits) -> None:
+    """Add what the environment says to the turn, if the episode goes on."""
+    one.hear(said)
+    if said.reply is None:
         return
-    ended = wording.ended(turn.ids)
-    text = wording.turn(turn.ids)
-    answer = _guarded(one, partial(pool.act, slot, text))
-    if answer is None:
+    one.num_tool_calls += said.reply.valid
+    one.invalid_actions += not said.reply.valid
+    one.done = said.reply.done
+    if one.done:
         return
-    reply, one.success = answer
-    one.num_tool_calls += reply.valid
-    one.invalid_actions += not reply.valid
-    if reply.done:
-        one.done = True
-        return
-    chat = not isinstance(one.row["prompt"], str)
+    chat, ended = not isinstance(one.row["prompt"], str), wording.ended(one.completion_ids)
     try:
-        ids = wording.observation(reply.observation, chat=chat, ended=ended)
+        ids = wording.observation(said.reply.observation, chat=chat, ended=ended)
     except ValueError as error:
-        _fail(one, str(error))
+        one.failed, one.success = str(error), 0.0
         return
     length = len(one.completion_ids) + len(ids)
     context = len(one.prompt_ids) + length
@@ -196,21 +200,5 @@ def _step(
         one.truncated = True
         return
     nothing = [0.0] * len(ids)
-    zeros = (nothing if turn.log_probs else [], nothing if turn.entropy else [])
+    zeros = (nothing if one.log_probs else [], nothing if one.entropy else [])
     one.append(Turn(ids, *zeros), by_model=False)
-
-
-def _guarded(one: Episode, call: Callable[[], Any]) -> Any:
-    """What a call of the environment returns, on its clock; None where it broke."""
-    began = perf_counter()
-    try:
-        return call()
-    except EpisodeError as error:
-        _fail(one, str(error))
-        return None
-    finally:
-        one.seconds += perf_counter() - began
-
-
-def _fail(one: Episode, how: str) -> None:
-    one.failed, one.success = how, 0.0

@@ -10,21 +10,38 @@ this guard.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from data.environments.base import Reply
 from data.row import Row
-from data.tools.results import ResultLimits, TimeLimit, clean_text, error_text
+from data.tools.results import ResultLimits, TimeLimit, ToolError, clean_text, error_text
 
 
-class EpisodeError(Exception):
-    """The environment broke, so the episode failed; the text says how, in a bounded sentence."""
+@dataclass(frozen=True)
+class Said:
+    """What an instance said to a call.
+
+    Attributes:
+        reply: Its reply, the observation clean and bounded; None where it broke.
+        reward: Of the episode so far.
+        failed: How it broke, in a bounded sentence; None if it did not.
+        seconds: How long it took.
+    """
+
+    reply: Reply | None
+    reward: float
+    failed: str | None
+    seconds: float
 
 
 class Pool:
     """As many instances as there are episodes at once, made when needed and used again.
+
+    Where one breaks, its episode has failed, and the slot gets another instance next time.
 
     Args:
         make: Makes an instance.
@@ -38,44 +55,19 @@ class Pool:
         self._clock = TimeLimit(limits.timeout, owner)
         self._instances: dict[int, Any] = {}
 
-    def reset(self, slot: int, row: Row) -> str:
-        """Begin an episode with the instance of a slot, 0, 1, ...
+    def reset(self, rows: Sequence[Row]) -> list[Said]:
+        """Begin an episode of each row, in the slots 0, 1, ...
 
         Returns:
-            What is appended to the prompt.
-
-        Raises:
-            EpisodeError: The environment broke; the slot gets another instance next time.
+            Replies whose observations are appended to the prompts.
         """
+        calls = [partial(self._reset, slot, row) for slot, row in enumerate(rows)]
+        return self._guarded(range(len(rows)), calls)
 
-        def begin() -> Any:
-            if slot not in self._instances:
-                self._instances[slot] = self._make()
-            return self._instances[slot].reset(row)
-
-        said = self._guarded(slot, begin)
-        if not isinstance(said, str):
-            self._drop(slot)
-            raise EpisodeError(f"reset returned {type(said).__name__}; expected text")
-        return clean_text(said, self._limits.max_characters)
-
-    def act(self, slot: int, text: str) -> tuple[Reply, float]:
-        """Give a turn to the instance of a slot.
-
-        Returns:
-            Its reply, the observation clean and bounded, and the reward of the episode so far.
-
-        Raises:
-            EpisodeError: As from `reset`.
-        """
-        instance = self._instances[slot]
-        reply, reward = self._guarded(slot, lambda: (instance.act(text), instance.reward))
-        problem = _odd(reply, reward)
-        if problem:
-            self._drop(slot)
-            raise EpisodeError(problem)
-        said = clean_text(reply.observation, self._limits.max_characters)
-        return Reply(said, bool(reply.done), bool(reply.valid)), float(reward)
+    def act(self, turns: Mapping[int, str]) -> dict[int, Said]:
+        """Give turns to the instances of some slots; what each says, by slot."""
+        calls = [partial(self._act, slot, text) for slot, text in turns.items()]
+        return dict(zip(turns, self._guarded(list(turns), calls), strict=True))
 
     def close(self) -> None:
         """End the use of every instance."""
@@ -83,14 +75,34 @@ class Pool:
             self._drop(slot)
         self._clock.close()
 
-    def _guarded(self, slot: int, call: Callable[[], Any]) -> Any:
-        try:
-            return self._clock.call(call)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # SystemExit too: an environment does not end a run
-            self._drop(slot)
-            raise EpisodeError(error_text(error)) from error
+    def _reset(self, slot: int, row: Row) -> tuple[Any, Any]:
+        if slot not in self._instances:
+            self._instances[slot] = self._make()
+        said = self._instances[slot].reset(row)
+        if not isinstance(said, str):
+            raise ToolError(f"reset returned {type(said).__name__}; expected text")
+        return Reply(said), 0.0
+
+    def _act(self, slot: int, text: str) -> tuple[Any, Any]:
+        instance = self._instances[slot]
+        return instance.act(text), instance.reward
+
+    def _guarded(self, slots: Sequence[int], calls: Sequence[Callable[[], Any]]) -> list[Said]:
+        found = []
+        for slot, outcome in zip(slots, self._clock.each(calls), strict=True):
+            error, reply, reward = outcome.error, None, 0.0
+            if error is None:
+                reply, reward = outcome.value
+                if problem := _odd(reply, reward):
+                    error = ToolError(problem)
+            if error is not None:  # SystemExit too: an environment does not end a run
+                self._drop(slot)
+                found.append(Said(None, 0.0, error_text(error), outcome.seconds))
+                continue
+            text = clean_text(reply.observation, self._limits.max_characters)
+            clean = Reply(text, bool(reply.done), bool(reply.valid))
+            found.append(Said(clean, float(reward), None, outcome.seconds))
+        return found
 
     def _drop(self, slot: int) -> None:
         """Forget an instance; the next episode of the slot gets a new one."""

@@ -41,7 +41,7 @@ class Wording:
 
     def prompts(self, prompts: Sequence[Any], said: Sequence[str]) -> list[list[int]]:
         """Token ids of prompts, each with what the environment says first behind it."""
-        joined = [_with(prompt, text) for prompt, text in zip(prompts, said, strict=True)]
+        joined = [with_said(prompt, text) for prompt, text in zip(prompts, said, strict=True)]
         return prompt_ids(self.tokenizer, joined, self._kwargs)
 
     def observation(self, text: str, *, chat: bool, ended: bool) -> list[int]:
@@ -104,7 +104,7 @@ def chat_suffix(tokenizer: Any, said: str, kwargs: Mapping[str, Any] | None = No
     return answered[len(asked + _MARK) :]
 
 
-def _with(prompt: Any, said: str) -> Any:
+def with_said(prompt: Any, said: str) -> Any:
     """A prompt with text behind it: in messages, behind the last one."""
     if not said:
         return prompt

@@ -162,9 +162,8 @@ def _found(settings: TextWorldTaskSettings, seed: int) -> tuple[Splits, list[str
     pools: dict[str | None, list[Path]] = {split: [] for split in (*FOLDERS, None)}
     for path in find(folder):
         first = path.relative_to(folder).parts[0]
-        pools[next((split for split, names in FOLDERS.items() if first in names), None)].append(
-            path
-        )
+        split = next((split for split, names in FOLDERS.items() if first in names), None)
+        pools[split].append(path)
     notes = []
     if not pools["train"]:
         pools["train"] = pools[None]
@@ -205,6 +204,6 @@ def _row(game: Game, level: int, settings: TextWorldTaskSettings) -> Row:
         "prompt": [*system, {"role": "user", "content": text}] if settings.chat else text,
         "answer": "; ".join(game.solution),
         "level": level,
-        "id": f"textworld-{sha256(game.path.encode()).hexdigest()[:12]}",
+        "id": f"textworld-{sha256(repr(game.opening).encode()).hexdigest()[:12]}",
         "game": game.path,
     }

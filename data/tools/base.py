@@ -131,7 +131,7 @@ def make_tool(name: str, options: Mapping[str, Any] | None = None) -> Function:
     except ValueError as error:
         raise ConfigError(f"{owner}: {error}") from error
     tool_schema(name, function)
-    return _bounded(spec, function, settings)
+    return bounded(name, function, settings, keeps_time=spec.keeps_time)
 
 
 def check_signature(name: str, function: Function) -> None:
@@ -187,9 +187,18 @@ def tool_schema(name: str, function: Function) -> dict[str, Any]:
     return {**schema, "function": {**schema["function"], "name": name}}
 
 
-def _bounded(spec: ToolSpec, function: Function, settings: ToolSettings) -> Function:
-    """The function under its limits, its own name and signature kept for the schema."""
-    owner = f"tool '{spec.name}'"
+def bounded(
+    name: str, function: Function, limits: ResultLimits, *, keeps_time: bool = False
+) -> Function:
+    """The function under limits, its signature and docstring kept for the schema.
+
+    Args:
+        name: By which the model calls it.
+        function: Any that `check_signature` lets pass; async stays async.
+        limits: Of each call and its result.
+        keeps_time: It ends by itself within the time-out.
+    """
+    owner = f"tool '{name}'"
     hints = {key: hint for key, hint in get_type_hints(function).items() if key != "return"}
     parameters = inspect.signature(function)
 
@@ -199,9 +208,9 @@ def _bounded(spec: ToolSpec, function: Function, settings: ToolSettings) -> Func
 
     def failed(error: BaseException) -> ToolError:
         if isinstance(error, ToolError):
-            return ToolError(clean_text(str(error), settings.max_characters))
+            return ToolError(clean_text(str(error), limits.max_characters))
         if isinstance(error, ConfigError):  # of `check_options`, which names the tool
-            return ToolError(clean_text(str(error), settings.max_characters))
+            return ToolError(clean_text(str(error), limits.max_characters))
         return ToolError(error_text(error))
 
     if inspect.iscoroutinefunction(function):
@@ -209,26 +218,26 @@ def _bounded(spec: ToolSpec, function: Function, settings: ToolSettings) -> Func
         async def call_async(*args: Any, **kwargs: Any) -> str:
             try:
                 answer = function(**arguments(args, kwargs))
-                value = await asyncio.wait_for(answer, settings.timeout)
+                value = await asyncio.wait_for(answer, limits.timeout)
             except TimeoutError:
-                raise ToolError(f"{owner} took longer than {settings.timeout:g} s") from None
+                raise ToolError(f"{owner} took longer than {limits.timeout:g} s") from None
             except (Exception, SystemExit) as error:
                 raise failed(error) from error
-            return as_text(value, settings.max_characters)
+            return as_text(value, limits.max_characters)
 
         call: Function = call_async
     else:
-        limit = None if spec.keeps_time else TimeLimit(settings.timeout, owner)
+        clock = None if keeps_time else TimeLimit(limits.timeout, owner)
 
         def call_in_time(*args: Any, **kwargs: Any) -> str:
             try:
                 given = arguments(args, kwargs)
-                value = limit.call(function, **given) if limit else function(**given)
+                value = clock.call(function, **given) if clock else function(**given)
             except (Exception, SystemExit) as error:
                 raise failed(error) from error
-            return as_text(value, settings.max_characters)
+            return as_text(value, limits.max_characters)
 
         call = call_in_time
     functools.update_wrapper(call, function)
-    call.__name__ = call.__qualname__ = spec.name
+    call.__name__ = call.__qualname__ = name
     return call

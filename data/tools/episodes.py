@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import SimpleNamespace
@@ -17,9 +17,11 @@ from typing import Any
 
 from data.environments.base import Reply
 from data.environments.play import Episode, Limits
-from data.environments.wording import Wording
+from data.environments.settings import EnvironmentSettings
+from data.environments.wording import Wording, with_said
 from data.row import Row
 from data.tools.base import Function, make_tool
+from data.tools.native import method_tools, native_factory
 from data.tools.parsing import guard_parser
 from rewards.conversation import completion_text
 
@@ -35,15 +37,17 @@ class ToolUse:
     Attributes:
         options: By tool name, of its settings.
         max_turns: Turns that call tools; what the one after them calls is not executed.
+        native: A native environment, whose methods are further tools.
     """
 
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     max_turns: int = 8
+    native: EnvironmentSettings | None = None
 
     @property
     def name(self) -> str:
         """The names of the tools."""
-        return ",".join(self.options)
+        return ",".join([*self.options, *([] if self.native is None else [self.native.name])])
 
     @cached_property
     def tools(self) -> list[Function]:
@@ -52,7 +56,11 @@ class ToolUse:
 
     def pool(self) -> _Caller:
         """What answers the turns."""
-        return _Caller(self.tools, self.max_turns)
+        return _Caller(self.tools, self.max_turns, self._make)
+
+    @cached_property
+    def _make(self) -> Callable[[], Any] | None:
+        return None if self.native is None else native_factory(self.native)
 
     def limits(self, max_tokens: int, max_context: int | None = None) -> Limits:
         """The limits of a completion: every turn may take what is left of it."""
@@ -62,7 +70,8 @@ class ToolUse:
         self, tokenizer: Any, ends: Sequence[int], template_kwargs: Mapping[str, Any] | None = None
     ) -> Wording:
         """How messages become tokens."""
-        return _ToolWording(tokenizer, ends, template_kwargs, self.tools)
+        own = [] if self._make is None else list(method_tools(self._make()).values())
+        return _ToolWording(tokenizer, ends, template_kwargs, [*self.tools, *own])
 
     def columns(self, episode: Episode) -> dict[str, float]:
         """What rewards may read of a completion."""
@@ -95,15 +104,23 @@ def execute(call: Mapping[str, Any], tools: Mapping[str, Function]) -> Message:
 class _Caller:
     """Executes the calls of a turn, where a pool would ask an environment."""
 
-    def __init__(self, tools: Sequence[Function], max_turns: int) -> None:
+    def __init__(
+        self, tools: Sequence[Function], max_turns: int, make: Callable[[], Any] | None
+    ) -> None:
         self._tools = {tool.__name__: tool for tool in tools}
         self._max_turns = max_turns
+        self._make = make
+        self._instances: dict[int, Any] = {}
         self._turns: dict[int, int] = {}
 
     def reset(self, slot: int, row: Row) -> str:
-        """Begin a completion; nothing is said."""
+        """Begin a completion; what a native environment says first is appended to the prompt."""
         self._turns[slot] = 0
-        return ""
+        if self._make is None:
+            return ""
+        if slot not in self._instances:
+            self._instances[slot] = self._make()
+        return self._instances[slot].reset(**row) or ""
 
     def act(self, slot: int, message: Message) -> tuple[Reply, float]:
         """The results of the calls, a list of messages; `valid` says that there were calls."""
@@ -111,7 +128,8 @@ class _Caller:
         if not calls or self._turns[slot] >= self._max_turns:
             return Reply("", done=True, valid=bool(calls)), 0.0
         self._turns[slot] += 1
-        said: Any = [execute(call, self._tools) for call in calls]
+        own = method_tools(self._instances[slot]) if self._make else {}
+        said: Any = [execute(call, self._tools | own) for call in calls]
         return Reply(said), 0.0
 
     def close(self) -> None:
@@ -145,7 +163,7 @@ class _ToolWording(Wording):
     def prompts(self, prompts: Sequence[Any], said: Sequence[str]) -> list[list[int]]:
         """Token ids of chat prompts with the schemas of the tools."""
         found = self.tokenizer.apply_chat_template(
-            conversation=list(prompts),
+            conversation=[with_said(*one) for one in zip(prompts, said, strict=True)],
             tools=self._tools,
             chat_template=self._template,
             add_generation_prompt=True,

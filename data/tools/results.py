@@ -6,18 +6,28 @@ both: text without control characters, within a length and within a time, whatev
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import queue
 import re
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rewards.errors import ConfigError
 
-__all__ = ["ResultLimits", "TimeLimit", "ToolError", "clean_text", "error_text", "result_text"]
+__all__ = [
+    "Outcome",
+    "ResultLimits",
+    "TimeLimit",
+    "ToolError",
+    "clean_text",
+    "error_text",
+    "result_text",
+]
 
 MOST_ERROR_CHARACTERS = 500
 MOST_HUNG = 8  # threads of one `TimeLimit` that are stuck before it calls nothing any more
@@ -114,6 +124,21 @@ def error_text(error: BaseException) -> str:
     return clean_text(": ".join(filter(None, (name, said))), MOST_ERROR_CHARACTERS)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a call.
+
+    Attributes:
+        value: what it returned.
+        error: what it raised, or a ToolError where it was late or not made; None otherwise.
+        seconds: how long it took.
+    """
+
+    value: Any = None
+    error: BaseException | None = None
+    seconds: float = 0.0
+
+
 class TimeLimit:
     """Calls functions in a thread of its own and waits for them no longer than a limit.
 
@@ -138,24 +163,47 @@ class TimeLimit:
         Raises:
             ToolError: it was late, or as many earlier calls are stuck as may be.
         """
+        (outcome,) = self.each([functools.partial(function, *args, **kwargs)])
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
+    def each(self, functions: Sequence[Callable[[], Any]]) -> list[Outcome]:
+        """Call functions one after another, each within the limit.
+
+        The thread is handed all of them at once: waiting for it costs more than a short call does.
+
+        Returns:
+            What came of each; where `call` would raise, the error.
+        """
+        outcomes: list[Outcome] = []
         with self._lock:
-            self._hung = [caller for caller in self._hung if caller.busy]
-            if len(self._hung) >= MOST_HUNG:
-                raise ToolError(
-                    f"{self.owner} is not called: {len(self._hung)} earlier calls still run"
-                )
-            caller = self._caller = self._caller or _Caller(self.owner)
-            answer = caller.ask(function, args, kwargs)
+            while len(outcomes) < len(functions):
+                rest = functions[len(outcomes) :]
+                self._hung = [caller for caller in self._hung if caller.busy]
+                if len(self._hung) >= MOST_HUNG:
+                    text = f"{self.owner} is not called: {len(self._hung)} earlier calls still run"
+                    outcomes += [Outcome(error=ToolError(text)) for _ in rest]
+                    break
+                outcomes += self._watched(_Series(rest, self.seconds))
+        return outcomes
+
+    def _watched(self, series: _Series) -> list[Outcome]:
+        """The outcomes of a series, up to the first call that is late."""
+        caller = self._caller = self._caller or _Caller(self.owner)
+        ended = caller.ask(series.run)
+        while True:
             try:
-                value, error = answer.get(timeout=self.seconds)
+                ended.get(timeout=max(series.left, 0.0))
+                return series.outcomes
             except queue.Empty:
-                self._hung.append(caller)
-                caller.leave()
-                self._caller = None
-                raise ToolError(f"{self.owner} took longer than {self.seconds:g} s") from None
-        if error is not None:
-            raise error
-        return value
+                if not series.stop_if_late():
+                    continue
+            self._hung.append(caller)
+            caller.leave()
+            self._caller = None
+            late = ToolError(f"{self.owner} took longer than {self.seconds:g} s")
+            return [*series.outcomes, Outcome(error=late, seconds=self.seconds)]
 
     def close(self) -> None:
         """Let the thread end; a later call starts another."""
@@ -169,31 +217,65 @@ class TimeLimit:
             self._caller.leave()
 
 
+class _Series:
+    """Functions that a thread calls one after another, while another looks at the clock."""
+
+    def __init__(self, functions: Sequence[Callable[[], Any]], seconds: float) -> None:
+        self.outcomes: list[Outcome] = []
+        self._functions, self._seconds = functions, seconds
+        self._lock = threading.Lock()
+        self._began, self._stopped = time.monotonic(), False
+
+    @property
+    def left(self) -> float:
+        """Seconds until the present call is late."""
+        return self._began + self._seconds - time.monotonic()
+
+    def run(self) -> None:
+        """Call them, until one was late."""
+        for function in self._functions:
+            with self._lock:
+                self._began = time.monotonic()
+            value, error = None, None
+            try:
+                value = function()
+            except BaseException as raised:  # SystemExit too: the caller decides
+                error = raised
+            with self._lock:
+                if self._stopped:
+                    return
+                self.outcomes.append(Outcome(value, error, time.monotonic() - self._began))
+
+    def stop_if_late(self) -> bool:
+        """Whether the present call is late; then its outcome and the calls behind are left."""
+        with self._lock:
+            ended = len(self.outcomes) == len(self._functions)
+            self._stopped = not ended and self.left <= 0
+            return self._stopped
+
+
 class _Caller:
-    """A daemon thread that answers requests one after another until it is left."""
+    """A daemon thread that runs requests one after another until it is left."""
 
     def __init__(self, owner: str) -> None:
         self.busy = False
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         threading.Thread(target=self._work, name=owner, daemon=True).start()
 
-    def ask(self, function: Any, args: Any, kwargs: Any) -> queue.SimpleQueue[Any]:
+    def ask(self, run: Callable[[], None]) -> queue.SimpleQueue[None]:
+        """Let it run something that does not raise; something is in the queue afterwards."""
         self.busy = True
-        answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._requests.put((function, args, kwargs, answer))
-        return answer
+        ended: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._requests.put((run, ended))
+        return ended
 
     def leave(self) -> None:
         self._requests.put(None)
 
     def _work(self) -> None:
         while (request := self._requests.get()) is not None:
-            function, args, kwargs, answer = request
-            outcome: tuple[Any, BaseException | None]
-            try:
-                outcome = function(*args, **kwargs), None
-            except BaseException as error:  # SystemExit too: the caller decides
-                outcome = None, error
+            run, ended = request
+            run()
             self.busy = False
-            answer.put(outcome)
-            del request, outcome, function, args, kwargs, answer  # held until the next otherwise
+            ended.put(None)
+            del request, run, ended  # held until the next otherwise

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.tools.native import native_factory
 from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf.building.policy import build_model, build_peft, build_tokenizer
@@ -20,7 +21,7 @@ from rlconf.settings.check import check_columns, needs_gate, options_under_guard
 from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.check_environment import with_environment
 from rlconf.settings.check_replay import replay_settings
-from rlconf.settings.check_tools import check_task_suits_tools, tool_turns
+from rlconf.settings.check_tools import check_task_suits_tools, native_of, tool_turns
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
 from rlconf.settings.trl_fields import config_class, method_of
@@ -117,7 +118,7 @@ class Parts:
     def trainer_kwargs(self) -> dict[str, Any]:
         """Keyword arguments for `OnlineTrainer`."""
         names = [reward.__name__ for reward in self.rewards]
-        accuracy = self.accuracy_reward.__name__
+        accuracy, native = self.accuracy_reward.__name__, native_of(self.task)
         return {
             "model": self.model,
             "processing_class": self.tokenizer,
@@ -135,6 +136,7 @@ class Parts:
             "rollout_data": self.recorded_columns,
             "accuracy_reward": accuracy if accuracy in names else None,
             "rollout_func": self._rollout_func(),
+            "environment_factory": None if native is None else native_factory(native),
         }
 
     def _rollout_func(self) -> Callable[..., Any] | None:
@@ -257,7 +259,7 @@ def build_grpo_config(
     extra: dict[str, Any] = {"reward_weights": weights}
     if config.trainer.get("max_completion_length") is None:
         extra["max_completion_length"] = task.max_completion_tokens
-    if config.tools:
+    if config.tools or native_of(task) is not None:
         extra["max_tool_calling_iterations"] = tool_turns(config)
     arguments: GRPOConfig = build_arguments(config, output_dir, **extra)
     return arguments

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rewards.errors import ConfigError
+from rlconf.settings.check_tools import native_of
 from rlconf.settings.problems import Problem, raise_all
 from rlconf.settings.schema import Config, PeftSection
 from rlconf.settings.trl_fields import method_of
@@ -122,7 +123,7 @@ def _check_template(config: Config, task: Task, tokenizer: PreTrainedTokenizerBa
         tokenizer,
         rows[0]["prompt"],
         demonstrations=texts,
-        tools=bool(config.tools),
+        tools=bool(config.tools) or native_of(task) is not None,
         turns=task.played_in is not None,
         template_kwargs=config.trainer.get("chat_template_kwargs"),
     )

@@ -246,7 +246,7 @@ def evaluate_model(config: Config, task: Task, world: World) -> dict[str, Any]:
         seed=config.seed,
         world=world,
         chat_template_kwargs=config.trainer.get("chat_template_kwargs"),
-        tools=tool_use(config),
+        tools=tool_use(config, task),
     )
 
 

@@ -67,7 +67,7 @@ def report(config: Config) -> str:
         "batch": _batch(args, batch, rows),
         **({} if config.curriculum is None else {"curriculum": _curriculum(config, batch)}),
         **({} if config.replay is None else {"replay": _replay(config, batch, longest)}),
-        **({} if not config.tools else {"tools": tools_told(config)}),
+        **({"tools": tools_told(config)} if config.tools else {}),
         "extra forwards per generation batch": extra_forwards(
             args, batch, _needs_signals(config), config.replay is not None
         ),

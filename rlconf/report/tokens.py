@@ -97,7 +97,8 @@ def _token(sample: Sample, places: Sequence[int], scale: Scales) -> Token:
         probability = math.exp(min(log_prob, 0.0))
         classes.append(f"p{_shade(probability, 0.0, 1.0)}")
         words.append(f"probability {number(probability)}")
-    if not words:
+    if not words:  # of a tool or an environment
+        classes.append("said")
         words.append("not sampled by the policy")
     return Token(text.replace("\n", "↵\n"), " ".join(classes), " · ".join(words))
 

@@ -295,7 +295,7 @@ def _evaluate(
         seed=config.seed,
         world=world,
         chat_template_kwargs=config.trainer.get("chat_template_kwargs"),
-        tools=tool_use(config),
+        tools=tool_use(config, training.task),
     )
     if world.is_first:
         final = str(session.folder.model) if config.checkpoint.final_model else None

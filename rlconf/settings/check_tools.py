@@ -6,6 +6,8 @@ import platform
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from data.environments.settings import EnvironmentSettings
+from data.tools.native import native_factory
 from rewards.errors import ConfigError
 from rewards.registry import did_you_mean
 from rlconf.settings.fields import read_fields
@@ -21,6 +23,7 @@ __all__ = [
     "MOST_TOOL_TURNS",
     "check_task_suits_tools",
     "check_tools",
+    "native_of",
     "told",
     "tool_turns",
     "tool_use",
@@ -74,13 +77,31 @@ def check_task_suits_tools(config: Config, task: Task) -> None:
     Raises:
         ConfigError: saying what to type.
     """
-    rows = task.train or task.test
-    if config.tools and rows and isinstance(rows[0]["prompt"], str):
+    rows, native = task.train or task.test, native_of(task)
+    if native is None and not config.tools:
+        return
+    chosen = f"tools=[{','.join(config.tools)}]"
+    if native is not None:
+        chosen = f"environment={native.name}, whose methods are tools,"
+        if config.model.name == "tiny":
+            raise ConfigError(
+                f"{chosen} and model=tiny: it reads characters and has no chat template; choose "
+                "model.path of a chat model that calls tools"
+            )
+        native_factory(native)
+    if rows and isinstance(rows[0]["prompt"], str):
         raise ConfigError(
-            f"tools=[{','.join(config.tools)}] and task {task.name} sends plain text: tools are "
-            "called in a chat; set task.chat=true, or choose a task that has it (file, hub, "
-            "tables, reasoning_gym)"
+            f"{chosen} and task {task.name} sends plain text: tools are called in a chat; set "
+            "task.chat=true, or choose a task that has it (file, hub, tables, reasoning_gym)"
         )
+
+
+def native_of(task: Task) -> EnvironmentSettings | None:
+    """The task's environment if its methods are tools."""
+    chosen = task.environment
+    if isinstance(chosen, str):
+        chosen = EnvironmentSettings(chosen)
+    return chosen if chosen is not None and chosen.spec.native else None
 
 
 def tool_turns(config: Config) -> int:
@@ -88,13 +109,14 @@ def tool_turns(config: Config) -> int:
     return int(config.trainer.get("max_tool_calling_iterations") or MOST_TOOL_TURNS)
 
 
-def tool_use(config: Config) -> ToolUse | None:
+def tool_use(config: Config, task: Task) -> ToolUse | None:
     """The chosen tools as an evaluation calls them; None if there are none."""
-    if not config.tools:
+    native = native_of(task)
+    if not config.tools and native is None:
         return None
     from data.tools.episodes import ToolUse
 
-    return ToolUse(config.tools, tool_turns(config))
+    return ToolUse(config.tools, tool_turns(config), native)
 
 
 def told(config: Config) -> list[str]:

@@ -19,7 +19,7 @@ from rlconf.evaluation.evaluate import share
 from rlconf.redact import redact
 from rlconf.runs import launch
 from rlconf.runs.launch import World
-from rlconf.settings.check_tools import check_task_suits_tools, tool_turns, tool_use
+from rlconf.settings.check_tools import check_task_suits_tools, tool_use
 from rlconf.settings.problems import is_installed
 from rlconf.settings.schema import Config
 from rlconf.solutions.bar import Bar
@@ -148,17 +148,17 @@ def _engine(config: Config, task: Task, world: World) -> tuple[Draw, PreTrainedT
         model.to(world.device),
         tokenizer,
         batch_size=settings.batch_size,
-        environment=tool_use(config) or task.played_in,
+        environment=tool_use(config, task) or task.played_in,
         **drawing,
     )
     return draw, tokenizer, model.name_or_path
 
 
 def _check_vllm(config: Config, world: World, task: Task) -> None:
-    if config.tools:
+    if (use := tool_use(config, task)) is not None:
         raise ConfigError(
-            f"sampling.engine=vllm and tools=[{','.join(config.tools)}]: turns are drawn by "
-            "transformers; use sampling=hf"
+            f"sampling.engine=vllm and the tools {use.name}: turns are drawn by transformers; use "
+            "sampling=hf"
         )
     if task.played_in is not None:
         raise ConfigError(
@@ -195,7 +195,7 @@ def _identity(
     config: Config, task: Task, model: str, tokenizer: PreTrainedTokenizerBase, limit: int
 ) -> dict[str, Any]:
     """What the solutions depend on: another of these, another file."""
-    settings = config.sampling
+    settings, use = config.sampling, tool_use(config, task)
     return redact(
         {
             "model": model,
@@ -206,7 +206,7 @@ def _identity(
             "chat_template_kwargs": config.trainer.get("chat_template_kwargs"),
             "task": config.task,
             "environment": _environment(task),
-            **({"tools": config.tools, "tool_turns": tool_turns(config)} if config.tools else {}),
+            **({} if use is None else {"tools": asdict(use)}),
             "split": settings.split,
             "limit": settings.limit,
             "reward": task.rewards[0],

@@ -14,11 +14,11 @@ HARNESS = Path(__file__).parents[2] / "benchmarks" / "resume" / "kill_harness.py
 
 @pytest.mark.slow
 def test_killed_twice_and_resumed_is_the_run_never_killed(tmp_path: Path) -> None:
-    command = [sys.executable, str(HARNESS), "--scenario", "window of 6", "--kills", "2"]
+    command = [sys.executable, str(HARNESS), "--scenario", "peek", "--kills", "2"]
     command += ["--fork"]
     output = tmp_path / "table.jsonl"
     done = subprocess.run(
-        [*command, "--seed", "1", "--folder", str(tmp_path), "--output", str(output)],
+        [*command, "--seed", "4", "--folder", str(tmp_path), "--output", str(output)],
         capture_output=True,
         text=True,
         timeout=500,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +16,13 @@ import torch
 from datasets import Dataset
 
 import rewards
+from data.environments import EnvironmentSettings, environment
+from data.environments import base as environments
 from data.solutions.episodes import Stage
 from data.solutions.verify import verify
 from data.tools import base, make_tool, tool
 from data.tools.episodes import ToolUse
+from data.tools.native import native_factory
 from data.tools.parsing import guard_parser
 from rewards.conversation import completion_text
 from rewards.tool_calls import count_tool_calls
@@ -40,6 +45,11 @@ def add(expression: str) -> str:
     return call("calculator", expression=expression)
 
 
+@dataclass(frozen=True)
+class CounterSettings:
+    first: int = 0
+
+
 # By question, what the model writes in its turns.
 SCRIPTS = {
     "sum": [add("2+3*4"), f"14{END}"],
@@ -58,6 +68,7 @@ SCRIPTS = {
     "deep": ["<tool_call>\n" + "[" * 1100 + f"\n</tool_call>{END}"],
     "surrogate": [call("\ud83d", x="\ud83d"), f"14{END}"],
     "long": [call("odd", how="long"), f"14{END}"],
+    "counter": [call("add", number=2), call("add", number="x"), call("shown"), f"14{END}"],
     "always": [add("1")] * 9,
 }
 
@@ -83,10 +94,53 @@ def odd() -> Any:
     base._TOOLS.remove("odd")
 
 
+class Counter:
+    """Numbers are added up, for each completion apart."""
+
+    def __init__(self, settings: CounterSettings) -> None:
+        self.first = settings.first
+
+    def reset(self, id: str, **row: Any) -> str:
+        """Begin anew."""
+        self.total, self.question = self.first, id
+        return ""
+
+    def add(self, number: int) -> list[int]:
+        """Add a number.
+
+        Args:
+            number: Which.
+        """
+        self.total += number
+        return [self.total]
+
+    def shown(self) -> str:
+        """Show the total."""
+        return f"{self.total} {self.question}\x00"
+
+    def get_reward(self) -> float:
+        """1 at seven."""
+        return float(self.total == 7)
+
+
+@pytest.fixture
+def counter() -> Iterator[None]:
+    environment("counter", settings=CounterSettings)(Counter)
+    yield
+    environments._ENVIRONMENTS.remove("counter")
+
+
 @pytest.fixture
 def build(make_model, tool_tokenizer, grpo_config, odd):
     def make(questions: list[str], **kwargs: Any) -> OnlineTrainer:
-        names = ("shapers", "filters", "replay", "reward_decay", "reward_funcs")
+        names = (
+            "environment_factory",
+            "shapers",
+            "filters",
+            "replay",
+            "reward_decay",
+            "reward_funcs",
+        )
         parts = {name: kwargs.pop(name) for name in names if name in kwargs}
         parts.setdefault("reward_funcs", [rewards.get("exact")])
         rows = [
@@ -158,7 +212,7 @@ def spying(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("spying")
 def test_every_call_has_a_defined_result(build, tool_tokenizer) -> None:
-    trainer = build(list(SCRIPTS))
+    trainer = build([one for one in SCRIPTS if one != "counter"])
     output = generate(trainer)
     messages = told(trainer)
     results = {
@@ -178,7 +232,7 @@ def test_every_call_has_a_defined_result(build, tool_tokenizer) -> None:
     assert results["long"] == []  # it would not fit, and TRL rolls it back
     assert results["always"] == ["1"] * 4  # max_tool_calling_iterations
     assert messages["sum"][-1] == {"role": "assistant", "content": "14"}
-    right = dict(zip(SCRIPTS, trainer._rewards["exact"][::2].tolist(), strict=True))
+    right = dict(zip(messages, trainer._rewards["exact"][::2].tolist(), strict=True))
     assert {one for one, reward in right.items() if reward == 1} == {
         *("sum", "twice", "unknown", "odd", "raise", "hang", "list")
     }
@@ -282,10 +336,11 @@ def test_metrics(build) -> None:
     assert [name for name in logged if name.startswith("tools/") and f"`{name}`" not in page] == []
 
 
-@pytest.mark.usefixtures("spying")
+@pytest.mark.usefixtures("spying", "counter")
 def test_evaluation_calls_tools_as_training_does(build, tool_tokenizer) -> None:
     """Token for token, and with the same last turn for the rewards."""
-    trainer = build(list(SCRIPTS))
+    native = EnvironmentSettings("counter", {"first": 5}, max_characters=100)
+    trainer = build(list(SCRIPTS), environment_factory=native_factory(native))
     output = generate(trainer)
     script = Scripted(tool_tokenizer)
 
@@ -293,7 +348,7 @@ def test_evaluation_calls_tools_as_training_does(build, tool_tokenizer) -> None:
         return [(ids[:most], [-1.0] * len(ids), [0.5] * len(ids)) for ids in script(contexts)[0]]
 
     options = {"calculator": {}, "odd": {"timeout": 0.05, "max_characters": 1500}}
-    use = ToolUse(options, max_turns=4)
+    use = ToolUse(options, max_turns=4, native=native)
     stage = Stage(use, tool_tokenizer, [2], max_tokens=1300, max_context=4096)
     rows = list(trainer.train_dataset)
     solutions = stage.solve(write, rows, [0] * len(rows), None)
@@ -312,6 +367,11 @@ def test_evaluation_calls_tools_as_training_does(build, tool_tokenizer) -> None:
         assert one.text == completion_text(messages), name
     assert [one.finish for one in solutions].count("length") == 1  # the long result
     exact = trainer._rewards["exact"][::2]
+    said = [one["content"] for one in told(trainer)["counter"] if one["role"] == "tool"]
+    assert said[0] == "[7]"
+    assert "expected int" in said[1]
+    assert said[2] == "7 counter"
+    assert trainer._rewards["Counter"][::2].tolist() == [0, *[0] * (len(SCRIPTS) - 3), 1, 0]
     judged = verify(solutions, rewards.get("exact"), rows)
     assert [one.verdict for one in judged] == (exact == 1).tolist()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 
 import pytest
 
@@ -99,6 +100,20 @@ def test_the_longest_useful_episode_fits():
         assert place.act(row["answer"]).done
         assert place.reward == 1.0
         assert len("".join(said) + row["answer"]) + 1 <= task.max_completion_tokens
+
+
+def test_a_demonstration_shows_the_form_and_not_how_to_win():
+    task = make_task("peek", {"levels": [3], "train_size": 600})
+    rng, right, looked = Random(0), 0, 0
+    for row in task.train:
+        *looks, answer = task.demonstrate(row, rng)
+        assert len(answer) == 3
+        assert set("".join(looks)) <= set("abc")
+        assert set("".join([*looks, answer, row["prompt"]])) <= set(task.alphabet)
+        right += answer == row["hidden"]
+        looked += len(set(looks)) == 3
+    assert right < 0.03 * 600
+    assert 0.02 * 600 < looked < 0.12 * 600  # a quarter looks three times, 2/9 of these everywhere
 
 
 def test_guessing_is_right_as_often_as_the_level_says():

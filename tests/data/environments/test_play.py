@@ -183,6 +183,20 @@ def test_one_that_hangs_is_left_and_replaced():
     assert (one.failed, one.success, len(made)) == (None, 1.0, 2)
 
 
+def test_those_behind_one_that_hangs_are_answered():
+    made = []
+
+    def make():
+        hangs = len(made) == 1
+        made.append(Says(lambda: time.sleep(1.5)) if hangs else make_environment("peek"))
+        return made[-1]
+
+    played = run(["47."], ["a."], ["47."], ["11."], make=make, timeout=0.05)
+    assert [one.success for one in played] == [1.0, 0.0, 1.0, 0.0]
+    assert [one.failed is None for one in played] == [True, False, True, True]
+    assert played[1].seconds >= 0.05 > played[2].seconds
+
+
 def test_what_is_said_is_clean_and_bounded():
     odd = "x\x1b[31my\x00z" + "a" * 10_000_000
     wide = Limits(2, 9, 400)

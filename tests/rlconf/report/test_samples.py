@@ -114,7 +114,7 @@ def test_parts_of_a_character_join_and_control_characters_show():
     head, _, _ = tokens(sample, Scales((1.0, 3.0), None, False))
     assert [one.text for one in head] == ["🎉", "↵\n", "␛"]
     assert head[0].title == "certainty 2 nats"
-    assert head[1].title == "not sampled by the policy"
+    assert (head[1].title, head[1].classes) == ("not sampled by the policy", "said")
 
 
 @pytest.mark.parametrize(("recorded", "left_out", "expected"), [(1000, 0, 400), (1000, 50, 450)])

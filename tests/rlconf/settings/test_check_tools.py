@@ -10,10 +10,12 @@ import pytest
 
 from data import tools
 from data.tools import ToolError
+from data.tools.native import native_factory
 from rewards.errors import ConfigError
 from rlconf.building.parts import build_grpo_config, build_task, build_tools
 from rlconf.preview.validate import differences, report
 from rlconf.settings import plugins
+from rlconf.settings.check_tools import check_task_suits_tools, native_of, tool_use
 from rlconf.settings.compose import compose
 from rlconf.settings.effects import without_effect
 from rlconf.settings.trl_fields import effective
@@ -21,7 +23,7 @@ from rlconf.settings.trl_fields import effective
 CHAT = ["model=hub", "model.path=some/model"]
 TOOL = '''
 from dataclasses import dataclass
-from rlconf import RunResult, ToolSettings, sandbox, tool
+from rlconf import RunResult, ToolSettings, environment, sandbox, tool
 
 @dataclass(frozen=True)
 class PhoneSettings(ToolSettings):
@@ -38,6 +40,32 @@ def make_phone(settings):
         """
         return f"+{settings.country} {len(name)}"
     return phone
+
+@dataclass(frozen=True)
+class DeskSettings:
+    country: int = 49
+
+@environment("plug_desk", settings=DeskSettings)
+class Desk:
+    def __init__(self, settings):
+        self.country = settings.country
+
+    def reset(self, **row):
+        self.asked = 0
+
+    def ask(self, name: str) -> str:
+        """Ask for somebody.
+
+        Args:
+            name: Whom.
+        """
+        self.asked += 1
+        return f"{name} {self.asked}"
+
+@environment("plug_empty")
+class Empty:
+    def reset(self, **row):
+        pass
 
 @sandbox("plug_box")
 class Box:
@@ -175,3 +203,26 @@ def test_the_page_names_every_tool_and_option() -> None:
     for name in ("calculator", "python"):
         options = plugins.settings_defaults(tools.get(name).settings)
         assert [one for one in (name, *options) if f"`{one}`" not in page] == []
+
+
+def test_a_native_environment(plugin: Path, questions: list[str]) -> None:
+    given = [f"plugins=[{plugin}]", *questions, "environment=plug_desk"]
+    chat = [*given, *CHAT, "task.chat=true"]
+    config = compose([*chat, "environment.country=7"])
+    task = build_task(config)
+    check_task_suits_tools(config, task)
+    desk = native_factory(native_of(task))()
+    desk.reset(prompt="?")
+    assert (desk.country, desk.ask(name="Ann"), desk.ask(name="Bo")) == (7, "Ann 1", "Bo 2")
+    with pytest.raises(ToolError, match="expected str"):
+        desk.ask(name=3)
+    assert build_grpo_config(config, task, [1.0], "out").max_tool_calling_iterations == 8
+    assert tool_use(config, task).name == "plug_desk"
+    for overrides, text in (
+        (given, "environment=plug_desk, whose methods are tools, and model=tiny"),
+        ([*given, *CHAT], "environment=plug_desk, .* sends plain text"),
+        ([*chat, "environment=plug_empty"], "neither act nor a public method"),
+    ):
+        config = compose(overrides)
+        with pytest.raises(ConfigError, match=text):
+            check_task_suits_tools(config, build_task(config))

@@ -203,7 +203,7 @@ def test_presets_of_ucas_are_the_constants(preset: str, constant: object):
 def test_the_root_holds_the_defaults_of_the_schema():
     values, _ = composed([])
     for name, default in to_dict(Config()).items():
-        if name not in ("trainer", "task", "reward", "shaper", "model", "peft"):
+        if name not in ("trainer", "task", "environment", "reward", "shaper", "model", "peft"):
             assert values[name] == default, name
     hub = OmegaConf.to_container(OmegaConf.load(tree.CONF / "model" / "hub.yaml"))
     assert hub == {**to_dict(Config())["model"], "name": None}

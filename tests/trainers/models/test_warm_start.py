@@ -5,8 +5,8 @@ import torch
 
 from data.tasks import make_task
 from rewards.errors import ConfigError
-from trainers.models.tiny import TinySettings, build_tiny
-from trainers.models.warm_start import IGNORED, collate, warm_start
+from trainers.models.tiny import TinySettings, build_tiny, tiny_tokenizer
+from trainers.models.warm_start import IGNORED, collate, pad_right, play_turns, warm_start
 
 TASK = make_task("sort", {"levels": [2], "train_size": 40, "dev_size": 0, "test_size": 8})
 
@@ -86,3 +86,19 @@ def test_the_default_warm_start_teaches_the_form_and_nothing_about_the_answer():
     for level, chance in ((3, 1 / 6), (4, 1 / 24), (5, 1 / 120), (6, 1 / 720)):
         measured = accuracy(one for one in verified if one.level == level)
         assert measured.value < 2 * chance + 0.01
+
+
+def test_what_an_environment_says_is_read_and_not_learnt():
+    peek = make_task("peek", {"levels": [1, 2], "train_size": 8, "dev_size": 0, "test_size": 0})
+    tokenizer = tiny_tokenizer(peek)
+    rows = [{"prompt": "2?", "hidden": "47"}, {"prompt": "1?", "hidden": "5"}]
+    played = peek.played_in
+    pool = played.pool()
+    examples = play_turns(tokenizer, rows, [["b", "?", "12"], "5"], played, pool)
+    input_ids, labels = pad_right(tokenizer.pad_token_id, examples)
+    assert tokenizer.decode(input_ids[0]) == "2?b<eos>7?<eos>-12<eos>"
+    learnt = [tokenizer.decode(row[row != IGNORED]) for row in labels]
+    assert learnt == ["b<eos>?<eos>12<eos>", "5<eos>"]
+    model, _ = build_tiny(TinySettings(warm_steps=0, hidden=32), peek, seed=0)
+    losses = warm_start(model, tokenizer, peek, steps=3, batch=8, learning_rate=1e-3)
+    assert len(losses) == 3
