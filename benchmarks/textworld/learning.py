@@ -32,7 +32,7 @@ TASK = {
 MAX_TURNS = 3
 TINY = {"positions": 1024, "warm_steps": 300, "warm_batch": 32}
 PROMPTS, GENERATIONS, STEPS = 8, 8, 40
-SAMPLES = 4
+SAMPLES = 2
 ARMS: dict[str, dict[str, Any] | None] = {
     "GRPO": None,
     "GRPO + replay": {"warm_up": 10, "min_groups": 8},  # a quarter of training
@@ -48,7 +48,8 @@ def prepare() -> tuple[Any, Any]:
     from trainers.models.tiny import TinySettings
 
     task = make_task("textworld", TASK)
-    played = EnvironmentSettings("textworld", max_turns=MAX_TURNS)
+    # No command is longer; a policy that has not learnt to end would write on.
+    played = EnvironmentSettings("textworld", max_turns=MAX_TURNS, max_turn_tokens=16)
     return replace(task, environment=played), TinySettings(**TINY)
 
 
