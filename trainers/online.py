@@ -18,7 +18,6 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 from transformers.trainer_utils import get_last_checkpoint
-from trl import GRPOTrainer
 
 from rewards.confidence import masked_mean
 from rewards.errors import ConfigError
@@ -46,6 +45,8 @@ from trainers.rollout import Rollout, RolloutTokens
 from trainers.sampler import PlannedRepeatSampler, ResumableRepeatSampler
 from trainers.shapers.base import Shaper, ShaperBatch
 from trainers.signals import SignalRecorder, Signals, evaluating
+from trainers.speed import FasterGRPO
+from trainers.speed.settings import misfits
 from trainers.state import State, Stateful
 from trainers.tool_calls import ToolCalls
 
@@ -55,7 +56,7 @@ _log = logging.getLogger(__name__)
 _TEXT = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
 
 
-class OnlineTrainer(GuardedTrainer, ToolCalls, GRPOTrainer):
+class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
     """GRPO with advantage shapers, listeners for rollouts, and a resume that is exact at any step.
 
     Takes everything that `trl.GRPOTrainer` takes, and:
@@ -72,6 +73,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, GRPOTrainer):
         accuracy_reward: name of a reward function; logs `accuracy`, the share of scored completions
             whose reward under it is at least 1.
         curriculum: chooses the prompts of each round. None: TRL's order.
+        speed: what the training phase leaves out. None: nothing.
         finite, phase: as in `GuardedTrainer`; here the phases are "generation", "reward" (inside
             it), "checkpoint" and "evaluation".
 
@@ -133,6 +135,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, GRPOTrainer):
         self.resumed: State | None = None
         self.add_callback(resume.Resumption(self))
         problems = conflicts(self.args, [part.name for part in self.shapers])
+        problems += misfits(self.args, self.speed, None if replay is None else replay.mode)
         problems += [
             f"reward_decay names {name!r}, which is not among the reward functions: "
             f"{', '.join(self.reward_func_names)}"
@@ -180,6 +183,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, GRPOTrainer):
                 self.model,
                 self.temperature,
                 temperatures.pop() if temperatures else self.temperature,
+                cut=lambda: self.columns_cut,
             )
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:

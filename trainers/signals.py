@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+from torch.nn.functional import pad
 
 from rewards.confidence import HeadSignals, head_scaling, head_signals
 from trainers._trl import (
@@ -60,11 +61,19 @@ class SignalRecorder:
         model: the policy as `GRPOTrainer.model` holds it, after TRL added its fused head.
         temperature: of the sampling distribution; the log-probs of `alone` forwards use it.
         certainty_temperature: of the distribution whose certainty is measured.
+        cut: completion columns that the forward being made leaves out at the right.
     """
 
-    def __init__(self, model: nn.Module, temperature: float, certainty_temperature: float) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        temperature: float,
+        certainty_temperature: float,
+        cut: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._temperature = temperature
         self._certainty_temperature = certainty_temperature
+        self._cut = cut
         self._mode: str | None = None
         self._chunks: list[HeadSignals] = []
         self._positions: Tensor | None = None
@@ -103,7 +112,8 @@ class SignalRecorder:
     def take(self, completion_length: int) -> Signals:
         """The signals of the last T positions of the recorded forwards, rows in their order."""
         certainty, chosen, log_prob, model_log_prob = (
-            torch.cat(parts)[:, -completion_length:] for parts in zip(*self._chunks, strict=True)
+            torch.cat([part[:, -completion_length:] for part in parts])
+            for parts in zip(*self._chunks, strict=True)
         )
         self.clear()
         return Signals(certainty, chosen, self._vocab_size, log_prob, model_log_prob)
@@ -144,10 +154,11 @@ class SignalRecorder:
         ):  # FSDP2 shards the head; the backbone's output is a plain tensor
             weight, bias = weight.full_tensor(), None if bias is None else bias.full_tensor()
         hidden, labels = hidden.to(weight.device), labels.to(weight.device)
-        mask = labels != -100
+        mask, cut = labels != -100, self._cut()
         if self._positions is not None:
             first = sum(len(chunk.log_prob) for chunk in self._chunks)
             wanted = self._positions[first : first + len(mask)].to(mask.device)
+            wanted = wanted[:, : wanted.size(1) - cut]
             mask[:, : -wanted.size(1)] = False
             mask[:, -wanted.size(1) :] &= wanted
         logit_scale, softcap = head_scaling(model.config)
@@ -169,7 +180,9 @@ class SignalRecorder:
         def spread(values: Tensor, fill: float) -> Tensor:
             return values.new_full(mask.shape, fill).masked_scatter(mask, values)
 
-        self._chunks.append(HeadSignals(*(spread(values, float("nan")) for values in signals)))
+        nan = float("nan")
+        recorded = (pad(spread(values, nan), (0, cut), value=nan) for values in signals)
+        self._chunks.append(HeadSignals(*recorded))
         return spread(signals.log_prob, 0.0)
 
 

@@ -156,6 +156,7 @@ def train(
     model_folder: Path,
     steps: int,
     plain: bool = False,
+    **more: Any,
 ) -> tuple[Tensor, list[tuple[float, float]]]:
     """Run; the first gradient, and (loss, gradient norm) of every step.
 
@@ -166,6 +167,7 @@ def train(
         model_folder: what `save_model` wrote; TRL makes its reference model from there too.
         steps: optimiser steps.
         plain: use `trl.GRPOTrainer` itself.
+        more: parts of `OnlineTrainer`.
     """
     model = LlamaForCausalLM.from_pretrained(model_folder)
     options = SHAPERS[shaper]
@@ -200,6 +202,7 @@ def train(
         processing_class=make_tokenizer(),
         callbacks=[keep],
         **parts,
+        **more,
     )
     first = trainer.accelerator.process_index * ROWS * split.windows // split.ranks
 

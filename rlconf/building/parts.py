@@ -21,6 +21,7 @@ from rlconf.settings.check import check_columns, needs_gate, options_under_guard
 from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.check_environment import with_environment
 from rlconf.settings.check_replay import replay_settings
+from rlconf.settings.check_speed import speed_settings
 from rlconf.settings.check_tools import check_task_suits_tools, native_of, tool_turns
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from trainers.filters import RolloutFilter
     from trainers.replay import ReplaySettings
     from trainers.shapers import Shaper
+    from trainers.speed import SpeedSettings
 
 __all__ = [
     "Parts",
@@ -84,6 +86,7 @@ class Parts:
         replay: settings of the self-imitation replay, or None.
         tools: what the model may call while it writes.
         reward_decay: generations over which a reward's weight falls to 0, by name.
+        speed: what the training phase leaves out.
         peft_config: of the adapter, or None.
         curriculum: not bound to the rows yet, or None.
         notes: what the user should know of the rows, a sentence each.
@@ -102,6 +105,7 @@ class Parts:
     replay: ReplaySettings | None = None
     tools: list[Callable[..., Any]] = field(default_factory=list)
     reward_decay: dict[str, float] = field(default_factory=dict)
+    speed: SpeedSettings | None = None
     peft_config: LoraConfig | None = None
     curriculum: Curriculum | None = None
     notes: list[str] = field(default_factory=list)
@@ -131,6 +135,7 @@ class Parts:
             "filters": self.filters,
             "replay": self.replay,
             "tools": self.tools or None,
+            "speed": self.speed,
             "reward_decay": self.reward_decay,
             "curriculum": self.curriculum,
             "rollout_data": self.recorded_columns,
@@ -189,6 +194,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
             for name, options in config.reward.items()
             if options.get("decay") is not None
         },
+        speed=speed_settings(config.speed),
         peft_config=None if config.peft is None else build_peft(config.peft),
         curriculum=build_curriculum(config),
         notes=[*task.notes, *dropped],

@@ -23,6 +23,7 @@ from rlconf.settings.check_judging import check_judging
 from rlconf.settings.check_model import check_model, check_peft
 from rlconf.settings.check_replay import check_filters, check_replay
 from rlconf.settings.check_solutions import check_method, check_pairs, check_sampling
+from rlconf.settings.check_speed import check_speed
 from rlconf.settings.check_tools import check_tools
 from rlconf.settings.fields import check_named, read_fields, read_settings
 from rlconf.settings.problems import Problem
@@ -75,6 +76,7 @@ def check(config: Config) -> list[Problem]:
     problems += check_filters(config)
     if not any(key.startswith("trainer.") for key in wrong):
         problems += check_replay(config, ranks(config))
+        problems += check_speed(config)
         problems += check_curriculum(config)
         problems += check_stages(config, problems, check)
     return problems

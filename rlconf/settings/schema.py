@@ -33,6 +33,7 @@ __all__ = [
     "RunSection",
     "SamplingSection",
     "SelectSection",
+    "SpeedSection",
     "TrackingSection",
     "VoteSection",
     "to_dict",
@@ -120,6 +121,21 @@ class LaunchSection:
     name: str = "auto"
     processes: int | None = None
     distribution: Literal["none", "ddp", "fsdp", "deepspeed"] | None = None
+
+
+@dataclass
+class SpeedSection:
+    """What the training phase leaves out; each gives TRL's gradient up to rounding.
+
+    Attributes:
+        trim: columns that are padding in all rows of a micro-batch.
+        sort: completions of like length share a micro-batch.
+        skip: completions whose advantages are all 0.
+    """
+
+    trim: bool = False
+    sort: bool = False
+    skip: bool = False
 
 
 @dataclass
@@ -497,6 +513,7 @@ class Config:
     model: ModelSection = field(default_factory=ModelSection)
     peft: PeftSection | None = None
     launch: LaunchSection = field(default_factory=LaunchSection)
+    speed: SpeedSection = field(default_factory=SpeedSection)
     tracking: TrackingSection = field(default_factory=TrackingSection)
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
     sampling: SamplingSection = field(default_factory=SamplingSection)

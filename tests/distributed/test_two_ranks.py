@@ -37,6 +37,7 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
     one, two = run(tmp_path / "one.pt", 1), run(tmp_path / "two.pt", 2)
     for preset in ("paper", "release", "crew"):
         compare(one[preset], two[preset], preset)
+    compare(one["paper"], two["fast"], "paper")
     for mode in ("term", "mixed"):
         compare_replay(one[mode], two[mode])
     # A rank with nothing to replay: nobody replays, and nobody waits.

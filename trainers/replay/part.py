@@ -246,7 +246,7 @@ class ReplayPart:
         share = trainer.accelerator.num_processes * trainer.args.steps_per_generation
         return Batch(
             loss_type=trainer.loss_type,
-            rows=len(inputs["advantages"]),
+            rows=trainer.rows_of_micro_batch(inputs),
             tokens=_loss_mask(inputs).sum().float(),
             window_tokens=inputs["num_items_in_batch"].float() / share,
             longest=trainer.max_completion_length,

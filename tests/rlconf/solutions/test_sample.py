@@ -11,6 +11,7 @@ import pytest
 from data.solutions import read_solutions
 from data.solutions.draw import solution_seed
 from data.solutions.vllm import VLLMSampler
+from data.tasks import Task
 from rewards.errors import ConfigError
 from rlconf.cli import main
 from rlconf.runs.launch import World
@@ -30,6 +31,7 @@ SMALL = [
     "sampling.batch_size=4",
 ]
 CPU = World(size=1, rank=0, kind="NO", device="cpu")
+TEXT = Task("text", [], [], [], ("exact",), 1)
 
 
 @pytest.fixture(autouse=True)
@@ -112,19 +114,25 @@ def test_weights_that_were_trained_again_are_other_weights(tmp_path):
 )
 def test_what_vllm_cannot_do_here(overrides, world, text):
     with pytest.raises(ConfigError, match=text):
-        _check_vllm(compose(["sampling=vllm", *overrides]), world)
+        _check_vllm(compose(["sampling=vllm", *overrides]), world, TEXT)
+
+
+def test_vllm_calls_no_tools():
+    config = compose(["model=hub", "model.path=some/model", "tools=[calculator]"])
+    with pytest.raises(ConfigError, match="the tools calculator: turns are drawn by transformers"):
+        _check_vllm(config, CPU, TEXT)
 
 
 def test_vllm_needs_one_gpu_process_and_a_whole_model(monkeypatch, tmp_path):
     monkeypatch.setattr("rlconf.solutions.sample.is_installed", lambda package: True)
     config = compose(["sampling=vllm", f"model.path={tmp_path}"])
     with pytest.raises(ConfigError, match="needs a CUDA device and this is cpu"):
-        _check_vllm(config, CPU)
+        _check_vllm(config, CPU, TEXT)
     with pytest.raises(ConfigError, match="one process and 2 were started"):
-        _check_vllm(config, World(2, 0, "MULTI_GPU", "cuda:0"))
+        _check_vllm(config, World(2, 0, "MULTI_GPU", "cuda:0"), TEXT)
     (tmp_path / "adapter_config.json").touch()
     with pytest.raises(ConfigError, match="merge it first"):
-        _check_vllm(config, World(1, 0, "NO", "cuda:0"))
+        _check_vllm(config, World(1, 0, "NO", "cuda:0"), TEXT)
 
 
 def test_what_vllm_returns_becomes_the_same_records(monkeypatch, tokenizer):
