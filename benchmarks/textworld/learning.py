@@ -30,12 +30,12 @@ TASK = {
     "template": "{objective}",  # the commands name what is in the room
 }
 MAX_TURNS = 3
-TINY = {"positions": 1024, "warm_steps": 300, "warm_batch": 32}
-PROMPTS, GENERATIONS, STEPS = 8, 8, 40
+TINY = {"positions": 1024, "warm_steps": 1000, "warm_batch": 32}
+PROMPTS, GENERATIONS, STEPS = 8, 8, 80
 SAMPLES = 2
 ARMS: dict[str, dict[str, Any] | None] = {
     "GRPO": None,
-    "GRPO + replay": {"warm_up": 10, "min_groups": 8},  # a quarter of training
+    "GRPO + replay": {"warm_up": 20, "min_groups": 8},  # a quarter of training
 }
 
 
