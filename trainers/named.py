@@ -12,6 +12,8 @@ from trainers.replay.settings import ReplaySettings
 from trainers.shapers import Shaper
 from trainers.shapers import get as get_shaper
 
+_TOOL_REWARDS = ("tool_calls", "tool_calls_flat")
+
 
 class UCASTrainer(OnlineTrainer):
     """GRPO with uncertainty-aware advantage shaping (UCAS, arXiv 2510.10649).
@@ -41,8 +43,8 @@ class SPEARTrainer(OnlineTrainer):
 
     Args:
         replay: settings; by default those of `ReplaySettings`.
-        tool_decay: generations over which the weight of the reward `tool_calls` falls to 0, if it
-            is among the reward functions. None: it stays.
+        tool_decay: generations over which the weight of the rewards `tool_calls` and
+            `tool_calls_flat` falls to 0, if they are among the reward functions. None: it stays.
     """
 
     def __init__(
@@ -55,10 +57,9 @@ class SPEARTrainer(OnlineTrainer):
         given = kwargs.get("reward_funcs", args[1] if len(args) > 1 else [])
         functions = given if isinstance(given, list | tuple) else [given]
         decays = dict(kwargs.pop("reward_decay", None) or {})
-        if tool_decay is not None and any(
-            getattr(one, "__name__", None) == "tool_calls" for one in functions
-        ):
-            decays.setdefault("tool_calls", tool_decay)
+        for name in {getattr(one, "__name__", None) for one in functions} & set(_TOOL_REWARDS):
+            if tool_decay is not None:
+                decays.setdefault(name, tool_decay)
         super().__init__(*args, replay=replay or ReplaySettings(), reward_decay=decays, **kwargs)
 
 

@@ -188,7 +188,10 @@ def load(trainer: Any, checkpoint: Path) -> State:
 
 
 def is_exhausted(trainer: Any, checkpoint: Path) -> bool:
-    """Whether the training that wrote the checkpoint had ended, because all was mastered."""
+    """Whether the training that wrote the checkpoint had ended, because all was mastered.
+
+    The curriculum takes its state from the checkpoint.
+    """
     if trainer.curriculum is None:
         return False
     kept = load_state(checkpoint / STATE_FOLDER, "rank-0")["parts"].get("curriculum")

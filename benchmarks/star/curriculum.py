@@ -1,32 +1,46 @@
-"""Curricula on `sort`, paired by seed: none, easy to hard, two stages, online. Equal rollouts.
+"""Curricula on `sort` and on tables, paired by seed: none, easy to hard, two stages, online.
+
+All arms make the same number of rollouts.
 
     OMP_NUM_THREADS=1 python benchmarks/star/curriculum.py run --minutes 8
     python benchmarks/star/curriculum.py table
 
-`run` trains what `results.jsonl` does not hold yet, seed by seed, and stops starting new runs after
-`--minutes`; the same command goes on. All arms of a seed begin with the same warm-started weights
-and draw from the same questions. What an arm spends on measuring pass rates beforehand (two stages)
-is taken off its training, so that every arm makes the same number of rollouts. Every `EVERY` steps
-the policy answers the same test questions; the area under that curve is over rollouts.
+`run` trains what `results.jsonl` (of tables: `tables.jsonl`) does not hold yet, seed by seed, and
+stops starting new runs after `--minutes`; the same command goes on. All arms of a seed begin with
+the same warm-started weights and draw from the same questions. What an arm spends on measuring pass
+rates beforehand (two stages) is taken off its training, so that every arm makes the same number of
+rollouts. Every `EVERY` steps the policy answers the same test questions; the area under that curve
+is over rollouts.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import tempfile
+import functools
 import time
 from collections import defaultdict
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).with_name("results.jsonl")
+import torch
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerState
+
+import rewards
+from benchmarks import paired
+from data.difficulty import measure
+from data.solutions import Solution, sample, summary, verify
+from data.tasks import Row, Task, make_task
+from rewards.function import RewardFunction
+from trainers import Curriculum, CurriculumSettings, OnlineTrainer
+from trainers.models.tiny import TinySettings, tiny_model
+from trainers.shapers import make_shaper
+
+HERE = Path(__file__).parent
 GENERATIONS = 8
 EVERY = 20
-GOAL = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,13 @@ class Regime:
         questions: to train on.
         probe: rollouts of each that measure its pass rate.
         foothold: levels that are trained on as well and not tested.
+        tests: questions to test on.
+        warm_batch: demonstrations a step of the warm start.
+        task: its name.
+        options: of the task.
+        reward: what says that an answer is right.
+        goal: an accuracy; how many rollouts it takes to get there is compared.
+        arms: names of `ARMS`; the others are held against the first.
     """
 
     levels: range
@@ -48,6 +69,18 @@ class Regime:
     questions: int = 1024
     probe: int = 8
     foothold: tuple[int, ...] = ()
+    tests: int = 400
+    warm_batch: int = TinySettings.warm_batch
+    task: str = "sort"
+    options: dict[str, Any] = field(default_factory=dict)
+    reward: str = "exact"
+    goal: float = 0.5
+    arms: tuple[str, ...] = ("none", "easy to hard", "two stages", "online")
+
+    @property
+    def results(self) -> Path:
+        """The file of its runs."""
+        return HERE / ("results.jsonl" if self.task == "sort" else "tables.jsonl")
 
     @property
     def rollouts(self) -> int:
@@ -62,65 +95,155 @@ REGIMES = {
     # Levels 4-7 alone give no signal.
     "sort 4-7, foothold 3": Regime(range(4, 8), foothold=(3,)),
     "sort 3-9": Regime(range(3, 10)),
+    # Level k asks for the k largest digits of a table of five or six, as a list.
+    "tables": Regime(
+        range(1, 5),
+        steps=60,
+        prompts=16,
+        questions=256,
+        probe=4,
+        tests=160,
+        warm_batch=64,
+        task="micro_tables",
+        options={"templates": ["top_1", "top_2", "top_3", "top_4"], "sizes": [5, 6], "ood_size": 0},
+        reward="table_exact",
+        goal=0.25,
+        arms=("none", "easy to hard", "two stages", "online", "online + ucas", "composite"),
+    ),
 }
-# Two stages: a question is easy if one of its probe's rollouts was right, for this model begins far
-# below the paper's 0.6; the hard stage begins at the latest halfway.
-ARMS: dict[str, dict[str, Any] | None] = {
-    "none": None,
-    "easy to hard": {"mode": "easy_to_hard", "filter": False},
-    "two stages": {"mode": "two_stage", "promote_at": 0.8, "on_exhausted": "again"},
-    "online": {
-        "mode": "online",
-        "by": "level",
-        "filter": False,
-        "recheck_every": 4,
-        "recheck_share": 0.1,
-    },
+ONLINE = {
+    "mode": "online",
+    "by": "level",
+    "filter": False,
+    "recheck_every": 4,
+    "recheck_share": 0.1,
 }
 
 
-def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
-    """Train one run; its accuracy by level along the way."""
-    import torch
-    from datasets import Dataset
-    from transformers import TrainerCallback
-    from trl import GRPOConfig
+@dataclass(frozen=True)
+class Arm:
+    """What is compared.
 
-    import rewards
-    from data.difficulty import measure
-    from data.solutions import sample, summary, verify
-    from data.tasks import make_task
-    from trainers import Curriculum, CurriculumSettings, OnlineTrainer
-    from trainers.models.tiny import TinySettings, tiny_model
+    Attributes:
+        curriculum: fields of `CurriculumSettings`; None: TRL's order.
+        shapers: names.
+        rewards: weight by name; None: what says that an answer is right, alone.
+    """
 
-    given = REGIMES[regime]
-    levels = [*given.foothold, *given.levels]
-    options = {"levels": levels, "train_size": given.questions, "dev_size": 0, "test_size": 400}
-    task = make_task("sort", options, seed=seed)
-    model, tokenizer = tiny_model(TinySettings(), task, seed=seed)
-    exact = rewards.get("exact")
-    asked = [row for row in task.test if row["level"] in given.levels]
+    curriculum: dict[str, Any] | None = None
+    shapers: tuple[str, ...] = ()
+    rewards: dict[str, float] | None = None
 
-    def solve(rows: list[dict[str, Any]], samples: int, salt: int) -> Any:
+
+# Two stages: a question is easy if one of its probe's rollouts was right, for these models begin
+# far below the paper's 0.6; the hard stage begins at the latest halfway.
+ARMS = {
+    "none": Arm(),
+    "easy to hard": Arm({"mode": "easy_to_hard", "filter": False}),
+    "two stages": Arm({"mode": "two_stage", "promote_at": 0.8, "on_exhausted": "again"}),
+    "online": Arm(ONLINE),
+    "online + ucas": Arm(ONLINE, shapers=("ucas",)),
+    # The weights of reward=[table].
+    "composite": Arm(rewards={"table_format": 0.2, "table_partial": 0.3, "table_exact": 0.5}),
+}
+
+
+@dataclass
+class Started:
+    """A model at its start, and what it is asked.
+
+    Attributes:
+        task: with rows to train on and to test on.
+        model: warmed up.
+        tokenizer: its own.
+        seed: of all.
+        reward: what says that an answer is right.
+    """
+
+    task: Task
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    seed: int
+    reward: RewardFunction
+
+    def solve(
+        self, rows: list[Row], samples: int, salt: int, temperature: float = 1.0
+    ) -> list[Solution]:
+        """Verified solutions of these questions, `salt` telling one drawing from another."""
         drawn = sample(
-            model,
-            tokenizer,
+            self.model,
+            self.tokenizer,
             rows,
             samples=samples,
-            temperature=1.0,
-            max_new_tokens=task.max_completion_tokens,
+            temperature=temperature,
+            max_new_tokens=self.task.max_completion_tokens,
             batch_size=800,
-            seed=seed + salt,
+            seed=self.seed + salt,
         )
-        return verify(drawn, exact)
+        return verify(drawn, self.reward, rows)
 
-    spent, curriculum = 0, None
-    steps = given.steps
-    if ARMS[arm] is not None:
-        settings, rates = dict(ARMS[arm] or {}), None
+
+def task_of(given: Regime, seed: int) -> Task:
+    """The task of a regime."""
+    levels = [*given.foothold, *given.levels]
+    sizes = {"train_size": given.questions, "dev_size": 0, "test_size": given.tests}
+    return make_task(given.task, {"levels": levels, **sizes, **given.options}, seed=seed)
+
+
+def begin(given: Regime, seed: int) -> Started:
+    """The task and the warm-started model of a seed."""
+    task = task_of(given, seed)
+    model, tokenizer = tiny_model(TinySettings(warm_batch=given.warm_batch), task, seed=seed)
+    return Started(task, model, tokenizer, seed, rewards.get(given.reward))
+
+
+def train(
+    started: Started,
+    given: Regime,
+    arm: Arm,
+    steps: int,
+    curriculum: Curriculum | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> TrainerState:
+    """Train the model in place; the trainer's state with its log."""
+    weights = arm.rewards or {given.reward: 1.0}
+    trainer = OnlineTrainer(
+        model=started.model,
+        reward_funcs=[rewards.get(name) for name in weights],
+        args=paired.recipe(
+            per_device_train_batch_size=given.rollouts,
+            num_generations=GENERATIONS,
+            max_completion_length=started.task.max_completion_tokens,
+            reward_weights=list(weights.values()),
+            max_steps=steps,
+            seed=started.seed,
+        ),
+        train_dataset=Dataset.from_list(started.task.train),
+        processing_class=started.tokenizer,
+        shapers=[make_shaper(name) for name in arm.shapers],
+        curriculum=curriculum,
+        accuracy_reward=given.reward,
+        callbacks=list(callbacks),
+    )
+    trainer.train()
+    return trainer.state
+
+
+def kept(folder: Path, regime: str, name: str, seed: int) -> Path:
+    """Where `run --keep FOLDER` puts a trained model."""
+    return folder / f"{regime}-{name}-{seed}".replace(" ", "_")
+
+
+def train_one(regime: str, name: str, seed: int, keep: Path | None = None) -> dict[str, Any]:
+    """Train one run; its accuracy by level along the way."""
+    given, arm, started = REGIMES[regime], ARMS[name], begin(REGIMES[regime], seed)
+    asked = [row for row in started.task.test if row["level"] in given.levels]
+    spent, curriculum, steps = 0, None, given.steps
+    if arm.curriculum is not None:
+        settings, rates = dict(arm.curriculum), None
         if settings["mode"] == "two_stage":
-            rows = list({row["id"]: row for row in task.train}.values())
-            solved = solve(rows, given.probe, 1000)
+            rows = list({row["id"]: row for row in started.task.train}.values())
+            solved = started.solve(rows, given.probe, 1000)
             spent = len(solved)
             steps -= -(-spent // given.rollouts)
             settings |= {"threshold": 1 / given.probe, "stage_rounds": steps // 2}
@@ -129,65 +252,30 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
         curriculum = Curriculum(CurriculumSettings(**settings), rates)
     curve: list[dict[str, Any]] = []
 
-    class Test(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if state.global_step % EVERY == 0:
-                note(state.global_step)
-
     def note(step: int) -> None:
-        was_training = model.training
-        found = summary(solve(asked, 2, 2000))
-        model.train(was_training)
+        was_training = started.model.training
+        found = summary(started.solve(asked, 2, 2000))
+        started.model.train(was_training)
         point = {"rollouts": spent + step * given.rollouts, "accuracy": found["accuracy"]["value"]}
         point["levels"] = {k: v["accuracy"]["value"] for k, v in found["levels"].items()}
         curve.append(point)
 
     note(0)
-    trainer = OnlineTrainer(
-        model=model,
-        reward_funcs=exact,
-        args=GRPOConfig(
-            output_dir=tempfile.mkdtemp(),
-            use_cpu=True,
-            bf16=False,
-            gradient_checkpointing=False,
-            per_device_train_batch_size=given.rollouts,
-            num_generations=GENERATIONS,
-            max_completion_length=task.max_completion_tokens,
-            temperature=1.0,
-            learning_rate=1e-3,
-            lr_scheduler_type="constant_with_warmup",
-            warmup_steps=10,
-            adam_beta2=0.98,
-            loss_type="dapo",
-            epsilon_high=0.28,
-            beta=0.0,
-            max_steps=steps,
-            logging_steps=10,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            seed=seed,
-        ),
-        train_dataset=Dataset.from_list(task.train),
-        processing_class=tokenizer,
-        curriculum=curriculum,
-        accuracy_reward="exact",
-        callbacks=[Test()],
-    )
-    began = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - began
-    note(trainer.state.global_step)
+    began = time.process_time()
+    state = train(started, given, arm, steps, curriculum, [paired.every(EVERY, note)])
+    seconds = time.process_time() - began
+    note(state.global_step)
+    if keep is not None:
+        started.model.save_pretrained(kept(keep, regime, name, seed))
     return {
         "regime": regime,
-        "arm": arm,
+        "arm": name,
         "seed": seed,
         "probe": spent,
-        "steps": trainer.state.global_step,
+        "steps": state.global_step,
         "curve": curve,
-        "hard_from": hard_from(trainer.state.log_history),
-        "seconds": round(seconds, 1),
+        "hard_from": hard_from(state.log_history),
+        "cpu_seconds": round(seconds, 1),
         "torch": torch.__version__,
     }
 
@@ -197,97 +285,31 @@ def hard_from(log: list[dict[str, Any]]) -> int | None:
     return next((entry["step"] for entry in log if entry.get("curriculum/stage") == 2), None)
 
 
-def done() -> dict[tuple[str, str, int], dict[str, Any]]:
-    """Results so far by (regime, arm, seed)."""
-    if not RESULTS.exists():
-        return {}
-    rows = [json.loads(line) for line in RESULTS.read_text().splitlines()]
-    return {(row["regime"], row["arm"], row["seed"]): row for row in rows}
-
-
-def run(regimes: list[str], seeds: list[int], minutes: float) -> None:
-    """Run what is missing until the time is over."""
-    began, finished = time.monotonic(), done()
-    for seed in seeds:
-        for regime in regimes:
-            for arm in ARMS:
-                if (regime, arm, seed) in finished:
-                    continue
-                if time.monotonic() - began > 60 * minutes:
-                    return
-                row = train_one(regime, arm, seed)
-                with RESULTS.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                last = row["curve"][-1]["accuracy"]
-                sys.stderr.write(f"{regime}, {arm}, seed {seed}: {last:.3f}, {row['seconds']} s\n")
-
-
-def area(curve: list[dict[str, Any]], end: int) -> float:
-    """Mean accuracy over rollouts from 0 to `end`, the first and last value going on sideways."""
-    points = [(0, curve[0]["accuracy"]), *((p["rollouts"], p["accuracy"]) for p in curve)]
-    points.append((end, points[-1][1]))
-    total = 0.0
-    for (x0, y0), (x1, y1) in pairwise(points):
-        total += (min(x1, end) - min(x0, end)) * (y0 + y1) / 2
-    return total / end
-
-
 def figures(row: dict[str, Any]) -> dict[str, float]:
     """The figures of one run that are compared."""
-    end = REGIMES[row["regime"]].steps * REGIMES[row["regime"]].rollouts
-    reached = [p["rollouts"] for p in row["curve"] if p["accuracy"] >= GOAL]
-    return {
-        "accuracy": row["curve"][-1]["accuracy"],
-        "area": area(row["curve"], end),
-        f"rollouts to {GOAL:g}": float(reached[0] if reached else end),
-    }
+    given = REGIMES[row["regime"]]
+    return paired.progress(row, given.goal, given.steps * given.rollouts)
 
 
 def table() -> None:
     """Print, per regime, each arm's figures, their paired difference, and accuracy by level."""
-    from data.solutions.statistics import mean
-
-    def told(values: list[float], digits: int, sign: str = "") -> str:
-        found = mean(values)
-        half = "" if found.low is None else f" ± {found.value - found.low:.{digits}f}"
-        return f"{found.value:{sign}.{digits}f}{half}"
-
-    rows = done()
     for regime, given in REGIMES.items():
-        tested = given.levels
+        rows = paired.done(given.results)
         here = {(a, s): row for (r, a, s), row in rows.items() if r == regime}
         if not here:
             continue
         print(f"\n### {regime}: {given.steps * given.rollouts} rollouts\n")
-        names = list(figures(next(iter(here.values()))))
-        print(f"| arm | seeds | {' | '.join(names)} | reached {GOAL:g} |")
-        print("| --- | --- |" + " --- |" * (len(names) + 1))
-        base = {s: figures(row) for (a, s), row in here.items() if a == "none"}
-        by_level: dict[str, dict[int, list[float]]] = {}
-        for arm in ARMS:
-            mine = {s: row for (a, s), row in here.items() if a == arm and s in base}
-            if not mine:
-                continue
-            cells = []
-            for name in names:
-                digits = 0 if name.startswith("rollouts") else 3
-                cell = told([figures(row)[name] for row in mine.values()], digits)
-                if arm != "none":
-                    gaps = [figures(row)[name] - base[s][name] for s, row in mine.items()]
-                    cell += f" ({told(gaps, digits, '+')})"
-                cells.append(cell)
-            reached = sum(any(p["accuracy"] >= GOAL for p in row["curve"]) for row in mine.values())
-            print(f"| {arm} | {len(mine)} | {' | '.join(cells)} | {reached} of {len(mine)} |")
+        paired.print_table(here, given.arms, given.arms[0], figures, given.goal)
+        print(f"\n| arm | {' | '.join(f'level {level}' for level in given.levels)} |")
+        print("| --- |" + " --- |" * len(given.levels))
+        for arm in given.arms:
             levels: dict[int, list[float]] = defaultdict(list)
-            for row in mine.values():
+            for row in (row for (a, _), row in here.items() if a == arm):
                 for level, value in row["curve"][-1]["levels"].items():
                     levels[int(level)].append(value)
-            by_level[arm] = levels
-        print(f"\n| arm | {' | '.join(f'level {level}' for level in tested)} |")
-        print("| --- |" + " --- |" * len(tested))
-        for arm, levels in by_level.items():
-            cells = [f"{sum(levels[at]) / len(levels[at]):.2f}" for at in tested if levels[at]]
-            print(f"| {arm} | {' | '.join(cells)} |")
+            means = [sum(levels[at]) / len(levels[at]) for at in given.levels if levels[at]]
+            if means:
+                print(f"| {arm} | {' | '.join(f'{value:.2f}' for value in means)} |")
 
 
 def main() -> None:
@@ -299,14 +321,23 @@ def main() -> None:
     runner = commands.add_parser("run")
     runner.add_argument("--regimes", nargs="+", default=list(REGIMES), choices=REGIMES)
     runner.add_argument("--seeds", default="0-4", help="a range, both ends included")
+    runner.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     runner.add_argument("--minutes", type=float, default=8)
+    runner.add_argument("--keep", type=Path, help="folder for the trained models")
     commands.add_parser("table")
     options = parser.parse_args()
     if options.command == "table":
         table()
         return
-    first, _, last = options.seeds.partition("-")
-    run(options.regimes, list(range(int(first), int(last or first) + 1)), options.minutes)
+    jobs = [
+        (regime, arm, seed)
+        for seed in paired.seeds(options.seeds)
+        for regime in options.regimes
+        for arm in REGIMES[regime].arms
+        if arm in options.arms
+    ]
+    one = functools.partial(train_one, keep=options.keep)
+    paired.run(lambda regime: REGIMES[regime].results, jobs, one, options.minutes)
 
 
 if __name__ == "__main__":

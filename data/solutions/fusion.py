@@ -15,27 +15,50 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from data.solutions.vote import Ballot, voting
+from data.solutions.ballot import Ballot, voting
+from rewards.errors import ConfigError
 
 __all__ = ["borda", "cisc", "deepconf", "quantile", "star"]
 
 STAR_WEIGHTS = (0.25, 0.20, 0.55)
 
 
-@voting("star", measure="exp_diff")
+def _check_star(weights: Sequence[float]) -> None:
+    if any(not 0 <= weight < math.inf for weight in weights) or not sum(weights) > 0:
+        raise ConfigError(
+            f"weights={list(weights)}: expected three of 0 or more, not all of them 0"
+        )
+
+
+def _check_cisc(temperature: float) -> None:
+    if not 0 < temperature < math.inf:
+        raise ConfigError(f"temperature={temperature:g}: expected more than 0")
+
+
+def _check_borda(power: float) -> None:
+    if not 0 <= power < math.inf:
+        raise ConfigError(f"power={power:g}: expected 0 (majority) or more")
+
+
+def _check_deepconf(keep: float) -> None:
+    if not 0 < keep <= 1:
+        raise ConfigError(f"keep={keep:g}: expected 0 < keep <= 1")
+
+
+@voting("star", measure="exp_diff", check=_check_star)
 def star(
     ballot: Ballot,
     measure: str | None,
     *,
-    weights: Sequence[float] = STAR_WEIGHTS,
+    weights: tuple[float, float, float] = STAR_WEIGHTS,
 ) -> list[float | None]:
     """Consistency and confidence fused; the surest trajectory of the winner is the answer.
 
     Args:
         ballot: of a question.
         measure: of a trajectory's confidence.
-        weights: of the count, the mean confidence and the greatest confidence of a class, each over
-            the greatest of all classes.
+        weights: three, 0 or more: of a class's count, mean and greatest confidence, each over the
+            greatest of all classes.
 
     Source: STaR (arXiv 2511.11233), its trajectory evaluator.
     """
@@ -50,25 +73,32 @@ def star(
     ]
 
 
-@voting("cisc", measure="prob")
+@voting("cisc", measure="prob", check=_check_cisc)
 def cisc(ballot: Ballot, measure: str | None, *, temperature: float = 1.0) -> list[float | None]:
     """Confidence-informed self-consistency: votes weigh softmax(c / T) over the solutions.
 
-    The paper tunes T on held-out questions.
+    Args:
+        ballot: of a question.
+        measure: of a solution's confidence.
+        temperature: T > 0: small, the surest decides; large, it is majority. The paper tunes it on
+            held-out questions.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature={temperature}: expected more than 0")
     scaled = [value / temperature for value in _filled(ballot.confidence(measure))]
     highest = max(scaled)
     powers = [math.exp(value - highest) for value in scaled]
     return ballot.tally([value / math.fsum(powers) for value in powers])
 
 
-@voting("borda", measure="self_certainty")
+@voting("borda", measure="self_certainty", check=_check_borda)
 def borda(ballot: Ballot, measure: str | None, *, power: float = 0.5) -> list[float | None]:
     """The surest of N solutions has N^p votes, the next (N - 1)^p, the last 1.
 
-    p = 0 is majority, and a large p is best of N. Equally sure solutions rank by index.
+    Equally sure solutions rank by index.
+
+    Args:
+        ballot: of a question.
+        measure: of a solution's confidence.
+        power: p >= 0: 0 is majority, a large one best of N.
     """
     confidence = _filled(ballot.confidence(measure))
     ranked = sorted(range(len(confidence)), key=lambda at: (-confidence[at], at))
@@ -78,14 +108,16 @@ def borda(ballot: Ballot, measure: str | None, *, power: float = 0.5) -> list[fl
     return ballot.tally(votes)
 
 
-@voting("deepconf", measure="deepconf")
+@voting("deepconf", measure="deepconf", check=_check_deepconf)
 def deepconf(ballot: Ballot, measure: str | None, *, keep: float = 0.1) -> list[float | None]:
     """The surest share `keep` of the solutions votes, each with its confidence.
 
-    Kept are those at or above the quantile 1 - keep, so with few solutions it is the surest alone.
+    Args:
+        ballot: of a question.
+        measure: of a solution's confidence.
+        keep: in (0, 1]. Those at or above the quantile 1 - keep vote: with few solutions and the
+            paper's tenth, the surest alone.
     """
-    if not 0 < keep <= 1:
-        raise ValueError(f"keep={keep}: expected 0 < keep <= 1")
     confidence = _filled(ballot.confidence(measure))
     bar = quantile(confidence, 1 - keep)
     return ballot.tally([value if value >= bar else None for value in confidence])

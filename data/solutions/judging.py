@@ -128,6 +128,7 @@ class JudgeSettings:
         judge_prompt: with {problem} and {solution} in it.
         verifier_prompt: the same.
         max_new_tokens: of what the judge writes; one that is cut off before its score is missing.
+        deepconf_window: tokens of a window of `deepconf`.
         batch_size: solutions at a time.
         seed: of `random`.
         chat_template_kwargs: for the chat template of the judge's and verifier's prompts.
@@ -140,6 +141,7 @@ class JudgeSettings:
     judge_prompt: str = JUDGE_PROMPT
     verifier_prompt: str = VERIFIER_PROMPT
     max_new_tokens: int = 256
+    deepconf_window: int = 2048
     batch_size: int = 16
     seed: int = 0
     chat_template_kwargs: Mapping[str, Any] | None = None
@@ -185,6 +187,7 @@ def judge_solutions(
             pattern=settings.pattern,
             aggregate=settings.aggregate,
             span=settings.span,
+            window=settings.deepconf_window,
             batch_size=settings.batch_size,
         )
     else:

@@ -1,11 +1,6 @@
 """One answer from several solutions of a question: voting by classes of equal answers.
 
-A method is a function from a `Ballot` to a score for each class; the highest score wins. Register
-another one with `@voting`:
-
-    @voting("loudest", measure="crew")
-    def loudest(ballot: Ballot, measure: str | None) -> list[float | None]:
-        return ballot.highest(ballot.confidence(measure))
+What a method is, and how to add one, stands in `data.solutions.ballot`.
 
 A solution without an answer, or without the confidence that the method asks for, has no vote. Ties
 go to the class whose first solution has the lowest index, so that a vote depends on the solutions
@@ -15,89 +10,37 @@ alone, not on their order in a file.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from random import Random
-from typing import Literal, get_args
+from typing import Any, get_args
 
+from data.solutions.ballot import Ballot, Scale, Voting, get, names, voting
 from data.solutions.classes import Equality, answer_classes, same_answer
 from data.solutions.solution import Solution
 from data.solutions.statistics import Accuracy, accuracy_of_counts
 from data.solutions.trajectory import KEPT, confidence_of, with_confidence
 from rewards.errors import ConfigError
-from rewards.registry import Registry, did_you_mean, place_of
+from rewards.registry import did_you_mean
 
-Scale = Literal["raw", "minmax"]
-"""What is done to a question's confidences first: nothing, or lowest to 0 and highest to 1."""
+__all__ = [
+    "SUBSETS",
+    "Ballot",
+    "Electorate",
+    "Scale",
+    "Vote",
+    "Voting",
+    "get",
+    "names",
+    "powers",
+    "verdicts_of",
+    "vote",
+    "voting",
+]
 
 SUBSETS = 100
 """Subsets of a question's solutions that a point of a curve averages over, where there are more."""
-
-
-@dataclass(frozen=True)
-class Ballot:
-    """The solutions of one question that have an answer.
-
-    Attributes:
-        solutions: by index.
-        classes: the class of each one's answer, 0, 1, ... in order of first appearance.
-        scale: see `Scale`.
-    """
-
-    solutions: tuple[Solution, ...]
-    classes: tuple[int, ...]
-    scale: Scale = "raw"
-
-    @property
-    def size(self) -> int:
-        """Number of classes."""
-        return len(set(self.classes))
-
-    def confidence(self, measure: str | None) -> list[float | None]:
-        """Each solution's confidence by a measure, at least 0; None where it has none.
-
-        Raises:
-            ConfigError: one is negative or not finite: it would vote against its own answer.
-        """
-        found = [confidence_of(one, measure or "") for one in self.solutions]
-        wrong = [value for value in found if value is not None and not 0 <= value < math.inf]
-        if wrong:
-            raise ConfigError(
-                f"{measure}={wrong[0]} of question {self.solutions[0].question_id!r}: expected a "
-                "confidence of 0 or more to vote with"
-            )
-        return _minmax(found) if self.scale == "minmax" else found
-
-    def tally(self, weights: Sequence[float | None]) -> list[float | None]:
-        """The sum of weights of each class; None where no member has one."""
-        return self._by_class(weights, math.fsum)  # exact: the order of summing decides no tie
-
-    def highest(self, weights: Sequence[float | None]) -> list[float | None]:
-        """The highest weight of each class; None where no member has one."""
-        return self._by_class(weights, max)
-
-    def _by_class(
-        self, weights: Sequence[float | None], join: Callable[[Iterable[float]], float]
-    ) -> list[float | None]:
-        members: list[list[float]] = [[] for _ in range(self.size)]
-        for number, weight in zip(self.classes, weights, strict=True):
-            if weight is not None:
-                members[number].append(weight)
-        return [join(them) if them else None for them in members]
-
-
-Method = Callable[[Ballot, str | None], Sequence[float | None]]
-"""A score for each class of a ballot, None for a class without a vote."""
-
-
-@dataclass(frozen=True)
-class Voting:
-    """A registered method: its function, and the measure it weighs by unless told otherwise."""
-
-    name: str
-    score: Method
-    measure: str | None
 
 
 @dataclass(frozen=True)
@@ -129,48 +72,6 @@ class Vote:
     level: int | None = None
 
 
-_METHODS: Registry[Voting] = Registry("voting method")
-
-
-def voting(name: str, *, measure: str | None = None) -> Callable[[Method], Method]:
-    """Register a method; `measure` is what it weighs by, None if it looks at no confidence."""
-
-    def register(score: Method) -> Method:
-        _METHODS.register(name, Voting(name, score, measure), place=place_of(score))
-        return score
-
-    return register
-
-
-def get(name: str) -> Voting:
-    """The registered method; an unknown name raises ConfigError with the nearest one."""
-    return _METHODS.get(name)
-
-
-def names() -> tuple[str, ...]:
-    """The registered names in alphabetical order."""
-    return _METHODS.names()
-
-
-@voting("majority")
-def majority(ballot: Ballot, measure: str | None) -> list[float | None]:
-    """Every solution has one vote (self-consistency, Wang et al. 2203.11171)."""
-    return ballot.tally([1.0] * len(ballot.solutions))
-
-
-@voting("crew", measure="crew")
-@voting("self_certainty", measure="self_certainty")
-def weighted(ballot: Ballot, measure: str | None) -> list[float | None]:
-    """A solution's vote weighs as much as its confidence (CRew, arXiv 2510.13501, SC + reward)."""
-    return ballot.tally(ballot.confidence(measure))
-
-
-@voting("best_of_n", measure="crew")
-def best_of_n(ballot: Ballot, measure: str | None) -> list[float | None]:
-    """The surest solution alone decides."""
-    return ballot.highest(ballot.confidence(measure))
-
-
 def vote(
     solutions: Sequence[Solution],
     method: str = "majority",
@@ -178,6 +79,7 @@ def vote(
     measure: str | None = None,
     equality: Equality = "math",
     scale: Scale = "raw",
+    options: Mapping[str, Any] | None = None,
 ) -> list[Vote]:
     """Let the solutions of each question vote for its answer.
 
@@ -187,16 +89,17 @@ def vote(
         measure: confidence to weigh by, instead of the method's own.
         equality: which answers are the same: `math` or `text`.
         scale: what is done to the confidences of a question first.
+        options: of the method, such as `{"temperature": 0.1}` of cisc.
 
     Returns:
         A vote for each question, in the order in which questions first occur.
 
     Raises:
-        ConfigError: an unknown method, no solution with an answer has the confidence, or one is
-            negative.
+        ConfigError: an unknown method or option, no solution with an answer has the confidence, or
+            one is negative.
     """
     asked = Electorate(solutions, equality)
-    return asked.vote(method, measure=measure, scale=scale)
+    return asked.vote(method, measure=measure, scale=scale, options=options)
 
 
 class Electorate:
@@ -214,12 +117,17 @@ class Electorate:
         self._questions = [_Question.of(them, equality) for them in groups.values()]
 
     def vote(
-        self, method: str = "majority", *, measure: str | None = None, scale: Scale = "raw"
+        self,
+        method: str = "majority",
+        *,
+        measure: str | None = None,
+        scale: Scale = "raw",
+        options: Mapping[str, Any] | None = None,
     ) -> list[Vote]:
         """See the function `vote`."""
-        chosen, measure = self._ready(method, measure, scale)
+        chosen = self._ready(method, measure, scale, options)
         return [
-            question.vote(range(len(question.solutions)), chosen, measure, scale)
+            question.vote(range(len(question.solutions)), chosen, scale)
             for question in self._questions
         ]
 
@@ -229,6 +137,7 @@ class Electorate:
         *,
         measure: str | None = None,
         scale: Scale = "raw",
+        options: Mapping[str, Any] | None = None,
         sizes: Sequence[int] | None = None,
         subsets: int = SUBSETS,
         seed: int = 0,
@@ -243,6 +152,7 @@ class Electorate:
             method: a registered name.
             measure: confidence to weigh by, instead of the method's own.
             scale: what is done to the confidences of a subset first.
+            options: of the method.
             sizes: the n, each at least 1; None: 1, 2, 4, ... and the most solutions of a question.
             subsets: at least 1.
             seed: of the draws; each question and n has draws of its own.
@@ -251,7 +161,7 @@ class Electorate:
             By n, without those that no question can reach. Questions with fewer than n solutions,
             or whose answer cannot be judged, are left out at n: see `Accuracy.questions`.
         """
-        chosen, measure = self._ready(method, measure, scale)
+        chosen = self._ready(method, measure, scale, options)
         if subsets < 1 or any(n < 1 for n in sizes or ()):
             raise ValueError(f"sizes={sizes}, subsets={subsets}: expected 1 or more")
         most = max((len(one.solutions) for one in self._questions), default=0)
@@ -260,7 +170,7 @@ class Electorate:
             counts = []
             for question in self._questions:
                 verdicts = [
-                    question.vote(places, chosen, measure, scale).verdict
+                    question.vote(places, chosen, scale).verdict
                     for places in question.subsets(n, subsets, seed)
                 ]
                 scored = [verdict for verdict in verdicts if verdict is not None]
@@ -271,19 +181,24 @@ class Electorate:
                 found[n] = measured
         return found
 
-    def _ready(self, method: str, measure: str | None, scale: str) -> tuple[Voting, str | None]:
-        """The method and what it weighs by.
+    def _ready(
+        self, method: str, measure: str | None, scale: str, options: Mapping[str, Any] | None
+    ) -> Voting:
+        """The method with its options and what it weighs by.
 
         Raises:
-            ConfigError: there is no such method or scale, or nothing to weigh by.
+            ConfigError: there is no such method, option or scale, or nothing to weigh by.
         """
         chosen = get(method)
+        if chosen.measure is not None and measure is not None:
+            chosen = chosen.bind(measure=measure)
+        chosen = chosen.bind(**options or {})
         if scale not in get_args(Scale):
             hint = did_you_mean(scale, get_args(Scale))
             raise ConfigError(f"There is no scale {scale!r}. {hint}")
-        if chosen.measure is None:
-            return chosen, None
-        measure = measure or chosen.measure
+        measure = chosen.measure
+        if measure is None:
+            return chosen
         able = [s for q in self._questions for s in q.solutions if s.answer is not None]
         if able and all(confidence_of(one, measure) is None for one in able):
             have = sorted({name for one in able for name in one.confidence})
@@ -299,7 +214,7 @@ class Electorate:
             )
         # Once, and not again for each of the subsets of a curve.
         self._questions = [question.measured(measure) for question in self._questions]
-        return chosen, measure
+        return chosen
 
 
 def powers(most: int) -> list[int]:
@@ -339,9 +254,7 @@ class _Question:
         rng = Random(f"{seed}/{n}/{self.solutions[0].question_id}")
         return [sorted(rng.sample(range(count), n)) for _ in range(most)]
 
-    def vote(
-        self, places: Sequence[int], method: Voting, measure: str | None, scale: Scale
-    ) -> Vote:
+    def vote(self, places: Sequence[int], method: Voting, scale: Scale) -> Vote:
         """The vote of the solutions at these places."""
         able = [at for at in places if self.classes[at] is not None]
         numbers = {one: n for n, one in enumerate(dict.fromkeys(self.classes[at] for at in able))}
@@ -350,8 +263,8 @@ class _Question:
             tuple(numbers[self.classes[at]] for at in able),
             scale,
         )
-        scores = method.score(ballot, measure) if able else []
-        weights = ballot.confidence(measure) if measure else [1.0] * len(able)
+        scores = method.score(ballot) if able else []
+        weights = ballot.confidence(method.measure) if method.measure else [1.0] * len(able)
         judged = any(self.verdicts[at] is not None for at in places)
         nobody = Vote(
             question_id=self.solutions[0].question_id,
@@ -395,16 +308,4 @@ def verdicts_of(solutions: Sequence[Solution], equality: Equality = "math") -> l
     return [
         one.answer is not None and same_answer(str(one.gold), one.answer, equality)
         for one in solutions
-    ]
-
-
-def _minmax(values: Sequence[float | None]) -> list[float | None]:
-    """(c - lowest) / (highest - lowest); 1 where all are equal."""
-    there = [value for value in values if value is not None]
-    if not there:
-        return list(values)
-    low, high = min(there), max(there)
-    return [
-        None if value is None else (value - low) / (high - low) if high > low else 1.0
-        for value in values
     ]

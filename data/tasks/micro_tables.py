@@ -10,6 +10,10 @@ A table is letters, each with a digit of its own. What stands behind the bar is 
 | 3     | `?5`           | the letters with digits above 5      | `A\|C`    |
 | 3     | `C-B`          | the difference                       | `6`      |
 | 4     | `+8`           | the letter of the largest below 8    | `A`      |
+| 1-4   | `+#2`          | the level's number of largest digits | `9\|7`    |
+
+The last kind, `top_1` to `top_4`, is asked only where `templates` names it. Its answers are digits,
+which a tiny model copies; to find the letter that stands beside a digit takes it far longer.
 
 Tables, not questions, are divided into the splits; those of the out-of-domain split are longer.
 """
@@ -20,6 +24,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from data.tasks.base import Row, Task, task
@@ -41,7 +46,8 @@ class MicroTablesSettings:
 
     Attributes:
         levels: Levels, from 1 to 4.
-        templates: Kinds of questions, such as lookup or extreme; null: all of the levels.
+        templates: Kinds of questions, such as lookup or extreme; null: all of the levels but
+            top_1 to top_4.
         sizes: Numbers of letters of a table, from 2 to 8.
         train_size: Training rows; small tables repeat their questions.
         dev_size: Questions for evaluation during training.
@@ -68,14 +74,19 @@ class MicroTablesSettings:
                 raise ValueError(f"levels={list(self.levels)}: none of templates is of {level}")
         if not self.sizes or not all(2 <= size <= 8 for size in self.sizes):
             raise ValueError(f"sizes={list(self.sizes)}: expected numbers from 2 to 8, as [3,4]")
+        for name in self.templates or ():
+            if TOP.get(name, 0) >= max(self.sizes):
+                raise ValueError(
+                    f"sizes={list(self.sizes)}: {name} needs a table of more than {TOP[name]}"
+                )
         check_sizes(self.train_size, self.dev_size, self.test_size)
         if self.ood_size < 0:
             raise ValueError(f"ood_size={self.ood_size}: expected 0 or more")
 
     def of_level(self, level: int) -> list[str]:
         """The templates of a level that are asked."""
-        wanted = TEMPLATES if self.templates is None else self.templates
-        return [name for name in wanted if TEMPLATES[name][0] == level]
+        wanted = TEMPLATES.keys() - TOP.keys() if self.templates is None else {*self.templates}
+        return [name for name in TEMPLATES if name in wanted and TEMPLATES[name][0] == level]
 
 
 @task("micro_tables", settings=MicroTablesSettings)
@@ -99,6 +110,8 @@ def build(settings: MicroTablesSettings, seed: int) -> Task:
 
     def demonstrate(row: Row, rng: Random) -> str:
         """Answer another question of the same kind: a plausible answer, right only by luck."""
+        if count := TOP.get(row["template"]):  # any digits of the table
+            return "|".join(rng.sample(row["table_id"][1::2], count))
         return rng.choice(by_template[row["template"]])
 
     return Task(
@@ -207,6 +220,14 @@ def _largest_below(table: Micro, rng: Random) -> tuple[str, list[str]] | None:
     return (f"+{border}", [max(below, key=below.__getitem__)]) if below else None
 
 
+def _top(count: int, table: Micro, rng: Random) -> tuple[str, list[str]] | None:
+    found = sorted(table.values(), reverse=True)[:count]
+    return (f"+#{count}", list(map(str, found))) if count < len(table) else None
+
+
+TOP = {f"top_{count}": count for count in range(1, 5)}
+"""Number of digits that each of these asks for."""
+
 TEMPLATES: dict[str, tuple[int, Callable[[Micro, Random], tuple[str, list[str]] | None]]] = {
     "lookup": (1, _lookup),
     "extreme": (2, _extreme),
@@ -214,5 +235,6 @@ TEMPLATES: dict[str, tuple[int, Callable[[Micro, Random], tuple[str, list[str]] 
     "above": (3, _above),
     "difference": (3, _difference),
     "largest_below": (4, _largest_below),
+    **{name: (count, partial(_top, count)) for name, count in TOP.items()},
 }
 """By name, the level and `f(table, rng) -> (question, items of the answer)` or None."""

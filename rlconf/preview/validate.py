@@ -202,7 +202,7 @@ def _replay(
         f"baseline; a batch has {batch.prompts}",
     ]
     prompt, completion = longest
-    size = f"buffer: {settings.size} trajectories over all ranks"
+    size = f"buffer: {settings.held} trajectories over all ranks"
     if prompt is None or completion is None:
         return [*lines, f"{size}; 4 bytes a prompt token and 9 a completion token"]
     most = stored_bytes(settings, prompt, completion) / 2**20

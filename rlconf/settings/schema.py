@@ -335,6 +335,7 @@ class JudgeSection:
         judge_prompt: of `judge`, with {problem} and {solution}. Null: the one shipped.
         verifier_prompt: of `verifier`, likewise.
         max_new_tokens: of what `judge` writes.
+        deepconf_window: tokens of a window of `deepconf`; all of a shorter solution.
         bins: of the reliability diagram and the ECE.
         limit: problems used, the first of the file. Null: all.
         path: the Parquet file. Null: `solutions/FILE.judged.parquet`.
@@ -350,6 +351,7 @@ class JudgeSection:
     judge_prompt: str | None = None
     verifier_prompt: str | None = None
     max_new_tokens: int = 256
+    deepconf_window: int = 2048
     bins: int = 10
     limit: int | None = None
     path: str | None = None
@@ -366,6 +368,8 @@ class VoteSection:
         scale: confidences of a question as they are, or the lowest as 0 and the highest as 1.
         sizes: numbers of solutions on the curve. Null: 1, 2, 4, ... and all.
         subsets: of a question's solutions that a point of the curve averages over, at most.
+        options: of methods, as in `vote.options.cisc.temperature=0.1`: `star.weights`,
+            `cisc.temperature`, `borda.power`, `deepconf.keep`, and `measure` of each that weighs.
         path: the Parquet file. Null: `solutions/FILE.votes.parquet`.
     """
 
@@ -375,6 +379,7 @@ class VoteSection:
     scale: Literal["raw", "minmax"] = "raw"
     sizes: list[int] | None = None
     subsets: int = 100
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
     path: str | None = None
 
 

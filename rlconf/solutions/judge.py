@@ -133,6 +133,7 @@ def judge_settings(config: Config) -> JudgeSettings:
         judge_prompt=judge.judge_prompt or JUDGE_PROMPT,
         verifier_prompt=judge.verifier_prompt or VERIFIER_PROMPT,
         max_new_tokens=judge.max_new_tokens,
+        deepconf_window=judge.deepconf_window,
         batch_size=crew.batch_size,
         seed=config.seed,
         chat_template_kwargs=config.trainer.get("chat_template_kwargs"),

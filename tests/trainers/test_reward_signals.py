@@ -16,6 +16,7 @@ import rewards
 from rewards.errors import ConfigError, RewardError
 from rewards.function import REWARDS
 from trainers import signals
+from trainers.named import SPEARTrainer
 from trainers.online import OnlineTrainer
 from trainers.reward_signals import Generated, RewardSignals
 from trainers.shapers import make_shaper
@@ -213,6 +214,26 @@ def test_the_gate_is_computed_once_and_its_value_is_also_its_reward(build, slow:
     expected = torch.tensor([math.nan if v is None else v for v in even(texts)])
     torch.testing.assert_close(trainer._rewards["gate"], expected, equal_nan=True)
     assert list(trainer._metrics["train"]["gate/calls"]) == [1.0]
+
+
+def test_a_reward_that_only_asks_what_is_right_costs_no_forward(build, prompts) -> None:
+    calls = [row % 3 for row in range(len(prompts))]
+    trainer = build(
+        even,
+        rewards.get("tool_calls_flat"),
+        data=prompts.add_column("num_tool_calls", calls),
+        trainer_class=SPEARTrainer,
+    )
+    assert trainer._recorder is None
+    assert trainer.reward_decay == {"tool_calls_flat": 200}
+    generate(trainer)
+    right = trainer._rewards["even"].tolist()
+    found = trainer._rewards["tool_calls_flat"].tolist()
+    for row, (value, bonus) in enumerate(zip(right, found, strict=True)):
+        count = calls[row // 4]
+        expected = float(count > 0) if value >= 1 else 0.1 * count
+        assert bonus == pytest.approx(math.nan if math.isnan(value) else expected, nan_ok=True)
+    assert {0.0, 1.0} < {value for value in found if not math.isnan(value)}
 
 
 def test_the_locator_is_that_of_the_gate_unless_named(build) -> None:

@@ -23,7 +23,7 @@ def stored_bytes(settings: ReplaySettings, prompt_tokens: int, completion_tokens
     """Most main memory that the buffers of all ranks take, with a burst that is not used up."""
     tokens = prompt_tokens * _BYTES_PER_PROMPT_TOKEN
     tokens += completion_tokens * _BYTES_PER_COMPLETION_TOKEN
-    rows = settings.size * (2 if settings.draw == "burst" else 1)
+    rows = settings.held + (settings.size if settings.draw == "burst" else 0)
     return rows * (_BYTES_PER_ROW + tokens)
 
 

@@ -68,8 +68,8 @@ class ReplayPart:
         )
         self._rows = 0
         self._seen: Tensor | None = None
-        self._terms = 0
-        self._squares: dict[int, Tensor] = {}
+        self._replaying = False
+        self._squares: dict[bool, Tensor] = {}
 
     def observe(
         self,
@@ -167,12 +167,14 @@ class ReplayPart:
         if not chunk:
             return None
         rows = self._padded(chunk)
+        self._replaying = True
         log_probs = trainer._get_per_token_logps_and_entropies(
             model,
             torch.cat([rows["prompt_ids"], rows["completion_ids"]], dim=1),
             torch.cat([rows["prompt_mask"], rows["completion_mask"]], dim=1),
             rows["completion_ids"].size(1),
         )[0]
+        self._replaying = False
         result = replay_loss(
             log_probs,
             rows["old_per_token_logps"],
@@ -188,13 +190,13 @@ class ReplayPart:
         return self.replay.weight * result.loss / trainer.current_gradient_accumulation_steps
 
     def watch(self, log_probs: Tensor) -> None:
-        """Measure the gradient at a term's log-probs: the batch's are seen first, then ours."""
+        """Measure the gradient at the log-probs of a loss, the batch's or the replayed rows'."""
         if not log_probs.requires_grad or self.settings.mode != "term":
             return
-        term, self._terms = self._terms, self._terms + 1
+        replaying = self._replaying
 
         def keep(gradient: Tensor) -> None:
-            self._squares[term] = gradient.detach().float().square().sum()
+            self._squares[replaying] = gradient.detach().float().square().sum()
 
         log_probs.register_hook(keep)
 
@@ -204,11 +206,11 @@ class ReplayPart:
         Called after the backward pass, on all ranks.
         """
         seen, squares = self._seen, self._squares
-        self._seen, self._squares, self._terms = None, {}, 0
+        self._seen, self._squares = None, {}
         if seen is None:
             return {}
         nothing = torch.zeros((), device=seen.device)
-        norms = [squares.get(term, nothing) for term in range(2)]
+        norms = [squares.get(ours, nothing) for ours in (False, True)]
         ranks = self.trainer.accelerator.num_processes
         total = self.trainer._comm.gather(torch.cat([seen, torch.stack(norms)])[None]).sum(dim=0)
         tokens, ratio, clipped, left_out, loss, batch, replayed = total.tolist()

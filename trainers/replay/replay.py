@@ -80,7 +80,8 @@ class Replay:
         settings: of the replay.
         rows: replayed rows a micro-batch.
         micro_batches: of a generation batch.
-        ranks: the buffer of each holds its share of `settings.size`.
+        ranks: the buffer of each holds its share of `settings.held`; `settings.size` is at least
+            one for each.
         comm: over the ranks.
         seed: of the draws, apart from every other random state.
         temperature: of sampling; stored log-probs mean nothing at another one.
@@ -106,9 +107,10 @@ class Replay:
         self.settings = settings
         self.rows = rows
         self.micro_batches = micro_batches
+        self._share = settings.size // ranks
         self.weight = 0.0
         self.queue: deque[Drawn] = deque()
-        self.trajectories = Trajectories(max(settings.size // ranks, 1), settings.max_age)
+        self.trajectories = Trajectories(settings.held // ranks, settings.max_age)
         self.baselines = Baselines(
             settings.baseline_generations, settings.percentile, settings.min_groups
         )
@@ -166,7 +168,7 @@ class Replay:
         if settings.draw == "burst":
             if self.queue:  # the rows of the last burst are not used up
                 return len(eligible)
-            most = self.trajectories.size if sum(counts) > settings.fill * settings.size else 0
+            most = self._share if sum(counts) > settings.fill * settings.size else 0
         else:
             self.queue.clear()
             most = self.rows * self.micro_batches
@@ -287,6 +289,7 @@ def _trajectory(sampled: Sampled, row: int, reward: float, log_probs: Tensor) ->
 def _group_means(sampled: Sampled) -> list[float]:
     """Mean reward of each group with a row that is scored and kept; others say nothing."""
     rewards = split_groups(sampled.rewards, sampled.num_generations)
-    kept = split_groups(sampled.keep, sampled.num_generations) & rewards.isfinite()
-    means = rewards.nanmean(dim=1)[kept.any(dim=1)]
+    scored = rewards.isfinite()
+    kept = split_groups(sampled.keep, sampled.num_generations) & scored
+    means = torch.where(scored, rewards, torch.nan).nanmean(dim=1)[kept.any(dim=1)]
     return [float(mean) for mean in means.tolist()]

@@ -64,7 +64,8 @@ def join(output: dict[str, Any], rows: dict[str, Tensor]) -> None:
         output.setdefault("tool_mask", torch.ones_like(output["completion_mask"]))
     # What vLLM's correction needs: nothing to correct, and the behaviour policy's log-probs.
     if "importance_sampling_ratio" in output:
-        columns = min(width, output["importance_sampling_ratio"].size(1))
+        each_token = output["importance_sampling_ratio"].size(1) > 1  # or one for each sequence
+        columns = width if each_token else 1
         joined["importance_sampling_ratio"] = rows["old_per_token_logps"].new_ones(count, columns)
     if "sampling_per_token_logps" in output:
         joined["sampling_per_token_logps"] = rows["old_per_token_logps"]
@@ -81,8 +82,6 @@ def _joined(name: str, first: Tensor, second: Tensor) -> Tensor:
     if first.dim() == 1:
         return torch.cat([first, second.to(first.dtype)])
     width = max(first.size(1), second.size(1))
-    if name == "importance_sampling_ratio" and first.size(1) == 1:
-        width = 1  # one for each sequence
     fill = _FILL.get(name, 0)
 
     def widened(x: Tensor) -> Tensor:

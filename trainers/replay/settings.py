@@ -36,7 +36,8 @@ class ReplaySettings:
         draw: "continuous": some rows with every generation batch, which stay; "burst": once `fill`
             times `size` rows are eligible, up to `size` of them, which leave.
         fill: of "burst".
-        size: trajectories kept, over all ranks.
+        size: trajectories kept, over all ranks; of "burst": drawn at once, and as many as twice
+            `fill` times it are kept, for fewer could never be enough.
         max_age: generations that a trajectory is kept.
         min_groups: groups in the baseline before anything is replayed.
         baseline_generations: generations whose group means make the baseline.
@@ -77,6 +78,11 @@ class ReplaySettings:
     cov_lower: float = 1.0
     cov_upper: float = 40.0
     cov_positive_only: bool = False
+
+    @property
+    def held(self) -> int:
+        """Most trajectories in the buffers of all ranks."""
+        return self.size if self.draw == "continuous" else int(2 * max(self.fill, 1) * self.size)
 
     def __post_init__(self) -> None:
         """Check the ranges."""

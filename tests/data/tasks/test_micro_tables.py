@@ -10,12 +10,13 @@ from data.tasks.micro_tables import TEMPLATES, make_row
 from rewards.errors import ConfigError
 
 SIZES = {"train_size": 600, "dev_size": 40, "test_size": 60, "ood_size": 40}
+EVERY = {"levels": [1, 2, 3, 4], "templates": sorted(TEMPLATES.keys() - {"top_4"})}
 SPLITS = ("train", "dev", "test", "ood")
 
 
 @pytest.fixture(scope="module")
 def task():
-    return make_task("micro_tables", {**SIZES, "levels": [1, 2, 3, 4]})
+    return make_task("micro_tables", {**SIZES, **EVERY})
 
 
 def all_rows(task):
@@ -29,6 +30,8 @@ def answer(prompt):
     up = sorted(table, key=table.get)
     if question in table:
         return str(table[question])
+    if question.startswith("+#"):
+        return "|".join(str(table[letter]) for letter in up[: -int(question[2:]) - 1 : -1])
     if question in "+-":
         return up[-1] if question == "+" else up[0]
     if question[0] == "#":
@@ -44,7 +47,7 @@ def answer(prompt):
 def test_answers_agree_with_a_reader_of_the_prompt(task):
     for row in all_rows(task):
         assert row["answer"] == answer(row["prompt"]), row["prompt"]
-    assert {row["template"] for row in task.train} == set(TEMPLATES)
+    assert {row["template"] for row in task.train} == set(EVERY["templates"])
 
 
 def test_tables_are_in_one_split_each_and_longer_ones_out_of_domain(task):
@@ -61,7 +64,7 @@ def test_levels_are_even_and_answers_fit(task):
 
 
 def test_rows_depend_on_the_seed_and_nothing_else(task):
-    assert all_rows(make_task("micro_tables", {**SIZES, "levels": [1, 2, 3, 4]})) == all_rows(task)
+    assert all_rows(make_task("micro_tables", {**SIZES, **EVERY})) == all_rows(task)
     assert make_task("micro_tables", SIZES, 5).test != make_task("micro_tables", SIZES, 6).test
     made = make_task("micro_tables", {"train_size": 6, "dev_size": 0, "test_size": 0})
     # Recorded once: benchmark figures and cached models of other people belong to these rows.
@@ -79,6 +82,20 @@ def test_gold_answers_get_full_marks_in_every_part(task):
 def test_chosen_templates_alone():
     made = make_task("micro_tables", {**SIZES, "levels": [2], "templates": ["extreme"]})
     assert {row["template"] for row in all_rows(made)} == {"extreme"}
+    # Where none is named, those that ask for so many digits are left out.
+    made = make_task("micro_tables", {**SIZES, "levels": [4]})
+    assert {row["template"] for row in all_rows(made)} == {"largest_below"}
+
+
+def test_the_largest_digits():
+    options = {**SIZES, "levels": [4], "templates": ["top_4"], "sizes": [5, 6]}
+    made = make_task("micro_tables", options)
+    for row in made.train:
+        digits = sorted(re.findall("[0-9]", row["table_id"]), reverse=True)
+        assert (row["answer"], row["prompt"][-4:]) == ("|".join(digits[:4]), "+#4>")
+        shown = made.demonstrate(row, Random(0)).split("|")
+        assert len({*shown}) == 4
+        assert {*shown} <= {*digits}
 
 
 def test_a_list_in_part_earns_partial_credit():
@@ -104,6 +121,7 @@ def test_a_demonstration_is_of_the_same_kind_and_right_by_luck(task):
         ({"templates": ["lookup"], "levels": [1, 2]}, "none of templates is of 2"),
         ({"sizes": [9]}, "sizes="),
         ({"sizes": []}, "sizes="),
+        ({"templates": ["top_3"], "levels": [3], "sizes": [3]}, "top_3 needs a table of more than"),
         ({"ood_size": -1}, "ood_size=-1"),
         ({"sizes": [2], "levels": [1], "test_size": 500}, "allow only .* different questions"),
     ],

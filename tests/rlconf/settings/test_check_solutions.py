@@ -4,9 +4,12 @@ import dataclasses
 
 import pytest
 
+from data.solutions import ballot
 from rewards.errors import ConfigError
 from rlconf.settings.check import check
 from rlconf.settings.compose import compose
+from rlconf.settings.help import attribute_lines
+from rlconf.settings.schema import VoteSection
 
 
 @pytest.mark.parametrize(
@@ -104,3 +107,42 @@ def test_dpo_has_no_use_for_shapers_demonstrations_or_a_moving_reference():
     assert "a moving reference is not in the checkpoints" in text
     assert "trainer=dpo has no such setting, it belongs to trainer=grpo" in text
     assert compose(["trainer=dpo", "debug=fast"]).trainer["max_length"] is None
+
+
+def test_help_names_every_option_of_voting_methods():
+    about = attribute_lines(VoteSection)["options"]
+    shipped = [m for m in map(ballot.get, ballot.names()) if m.function.__module__[:5] == "data."]
+    named = {f"`{method.name}.{key}`" for method in shipped for key in method.options}
+    assert len(named) == 4
+    assert all(name in about for name in named)
+
+
+def test_options_of_voting_methods():
+    config = compose(["vote=cisc", "vote.options.cisc.temperature=1"])
+    assert config.vote.options == {"cisc": {"temperature": 1}}
+    voting = "vote.methods=[majority,cisc,star]"
+    text = refused(
+        voting,
+        "vote.options.cisc.temprature=0.1",
+        "vote.options.cisc.power=2",
+        "vote.options.majority.power=2",
+        "vote.options.star.weights=[1,1]",
+        "vote.options.cics.temperature=1",
+        "vote.options.borda.power=1",
+        "judge.deepconf_window=0",
+    )
+    for part in (
+        "vote.options.cisc.temprature: cisc has no such option; did you mean "
+        "vote.options.cisc.temperature? (its options: measure, temperature)",
+        "vote.options.cisc.power: cisc has no such option, borda does",
+        "vote.options.majority.power: majority has no such option, borda does (its options: none)",
+        "vote.options.star.weights=[1, 1]: expected tuple of float, float, float",
+        "vote.options.cics: there is no such voting method; did you mean cisc?",
+        "vote.options.borda is set and borda does not vote: add it, "
+        "vote.methods=[majority,cisc,star,borda]",
+        "judge.deepconf_window=0: expected 1 or more",
+    ):
+        assert part in text
+    assert refused(voting, "vote.options.cisc.temperature=0") == (
+        "vote.options.cisc: temperature=0: expected more than 0"
+    )

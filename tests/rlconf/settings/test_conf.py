@@ -170,9 +170,10 @@ def test_files_of_replay_and_filters_hold_the_defaults_of_the_code():
     assert OmegaConf.to_container(OmegaConf.load(tree.CONF / "filter" / "drbot.yaml")) == every
     options = OmegaConf.to_container(OmegaConf.load(tree.CONF / "shaper" / "clip_cov.yaml"))
     assert options == {"clip_cov": settings_defaults(shapers.get("clip_cov").settings)}
-    options = OmegaConf.to_container(OmegaConf.load(tree.CONF / "reward" / "tool_calls.yaml"))
-    own = dict(rewards.spec("tool_calls").options)
-    assert options == {"tool_calls": {"weight": 1.0, "decay": 200, **own}}
+    for name in ("tool_calls", "tool_calls_flat"):
+        options = OmegaConf.to_container(OmegaConf.load(tree.CONF / "reward" / f"{name}.yaml"))
+        own = dict(rewards.spec(name).options)
+        assert options == {name: {"weight": 1.0, "decay": 200, **own}}
 
 
 @pytest.mark.parametrize(

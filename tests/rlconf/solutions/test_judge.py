@@ -178,7 +178,8 @@ def test_gold_gives_verdicts_where_there_are_none():
     assert main(["judge", "g<i>.jsonl", "judge.template='{problem}'", *JUDGE]) == 0
     found = read_solutions("solutions/g<i>.judged.parquet")
     assert [one.verdict for one in found] == [True, True, False]  # by value
-    assert main(["vote", "solutions/g<i>.judged.parquet", "vote=crew"]) == 0
+    file = "solutions/g<i>.judged.parquet"
+    assert main(["vote", file, "vote=crew", "crew.locator=final"]) == 0
     page = Path("solutions/g<i>.judged.votes.html").read_text()
     assert "g&lt;i&gt;.judged" in page
     assert "<i>" not in page
@@ -205,7 +206,10 @@ def test_a_judge_with_another_tokenizer_reads_the_texts_anew():
 def test_voting_on_judged_solutions(capsys):
     names = "majority,crew,self_certainty,best_of_n"
     command = ["vote", "solutions/s.judged.parquet", "--method", names, "vote.equality=text"]
-    assert main(command) == 0
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "were found with crew.locator=final and now crew.locator=boxed is set" in said
+    assert main([*command, "crew.locator=final"]) == 0
     said = capsys.readouterr().out
     assert "32 questions, 256 solutions" in said
     found = json.loads(Path("solutions/s.judged.votes.json").read_text())
@@ -238,6 +242,25 @@ def test_voting_finds_answers_itself_and_says_what_is_missing(capsys):
     assert "rlconf judge FILE --measures crew" in capsys.readouterr().err
     assert main(["vote", "nothing.parquet"]) == 2
     assert "there is no such file" in capsys.readouterr().err
+
+
+def test_options_of_a_method_reach_the_vote():
+    options = ["vote.options.cisc={temperature: 1e-4, measure: self_certainty}"]
+    where = ["vote=cisc", "vote.equality=text", "vote.path=sharp.parquet"]
+    assert main(["vote", "solutions/s.judged.parquet", *where, *options]) == 0
+    judged = read_solutions("solutions/s.judged.parquet")
+    # At that temperature the surest alone decides.
+    surest: dict[str, tuple[float, int, str | None]] = {}
+    for one in judged:
+        if one.answer is not None:
+            mine = (one.confidence["self_certainty"], -one.index, one.answer)
+            surest[one.question_id] = max(mine, surest.get(one.question_id, mine))
+    rows = pq.read_table("sharp.parquet").to_pylist()
+    assert {row["question_id"]: row["answer"] for row in rows} == {
+        name: answer for name, (_, _, answer) in surest.items()
+    }
+    written = json.loads(Path("sharp.json").read_text())["vote"]["options"]
+    assert written == {"cisc": {"temperature": 1e-4, "measure": "self_certainty"}}
 
 
 def test_selecting_for_sft(capsys):

@@ -1,4 +1,4 @@
-"""SPEAR's maths: worked values 5 to 20 of the method notes, and what must never matter."""
+"""SPEAR's maths: worked values 4 to 20 of the method notes, and what must never matter."""
 
 import pytest
 import torch
@@ -64,6 +64,7 @@ def test_recalibrated_advantages():
     [
         (1, 3, 0, 1.3), (1, 3, 50, 1.256066), (-1, 3, 50, -0.743934), (-1, 12, 50, -0.146447),
         (1, 12, 100, 1.5), (1, 0, 0, 1.0), (1, 3, 260, 1.0), (10, 7, 100, 10.35),
+        (1.1, 3, 50, 1.356066), (1.1, 10, 0, 2.1),  # with 0.1 for the form
     ],
 )  # fmt: skip
 def test_tool_call_reward(outcome, calls, step, expected):
@@ -113,13 +114,20 @@ def test_joint_loss(step, expected):
     assert 0.30 + warm_up(step, 200) * float(sil) == pytest.approx(expected, abs=2e-6)
 
 
+def test_joint_loss_of_two_rows_beside_eight():
+    sil = sil_loss(LOG_PROBS, OLD, ADVANTAGES, MASK, **CLIP, keep=clip(**BOUNDS), divisor=8 * 4)
+    assert 0.30 + warm_up(100, 200) * float(sil) == pytest.approx(0.222693, abs=2e-6)
+
+
 def test_tool_tokens_count_nowhere():
     forgotten = torch.ones_like(MASK)
     mean = ADVANTAGES.mean(), LOG_PROBS.mean()
     assert (float(mean[0]), float(mean[1])) == pytest.approx((1.15, -1.225))
-    wrong = float(sil_loss(LOG_PROBS, OLD, ADVANTAGES, forgotten, **CLIP, divisor=8))
-    right = float(sil_loss(LOG_PROBS, OLD, ADVANTAGES, MASK, **CLIP, divisor=8))
-    assert wrong != pytest.approx(right, abs=1e-3)
+    keep = clip(**BOUNDS)
+    wrong = sil_loss(LOG_PROBS, OLD, ADVANTAGES, forgotten, **CLIP, keep=keep, divisor=8)
+    right = sil_loss(LOG_PROBS, OLD, ADVANTAGES, MASK, **CLIP, keep=keep, divisor=8)
+    assert float(wrong) == pytest.approx(-0.730954, abs=2e-6)  # what forgetting the mask gives
+    assert float(right) == pytest.approx(-0.618454, abs=2e-6)
     # NaN off the mask reaches neither loss, gradient, covariance nor the draw.
     log_probs = LOG_PROBS.masked_fill(MASK == 0, NAN).requires_grad_()
     old = OLD.masked_fill(MASK == 0, NAN)

@@ -82,6 +82,15 @@ def test_vllms_correction_has_nothing_to_correct(rows, columns):
     assert output["sampling_per_token_logps"][1].tolist() == [-1.0, 0.0, -0.5, 0.0]
 
 
+def test_a_correction_of_each_token_is_as_wide_as_the_longest_replayed_row(rows):
+    short = {name: value[:, :2] for name, value in rollout().items() if name != "advantages"
+             and value.dim() == 2}  # fmt: skip
+    output = rollout(**short, importance_sampling_ratio=torch.full((1, 2), 0.5))
+    join(output, rows)
+    assert output["completion_ids"].shape == (3, 3)
+    assert output["importance_sampling_ratio"].tolist() == [[0.5, 0.5, 1.0], [1.0] * 3, [1.0] * 3]
+
+
 def test_rows_of_something_that_is_not_stored_are_refused(rows):
     with pytest.raises(KeyError, match="pixel_values"):
         join(rollout(pixel_values=torch.zeros(1, 3)), rows)
