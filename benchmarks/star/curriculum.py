@@ -107,7 +107,7 @@ REGIMES = {
         task="micro_tables",
         options={"templates": ["top_1", "top_2", "top_3", "top_4"], "sizes": [5, 6], "ood_size": 0},
         reward="table_exact",
-        goal=0.25,
+        goal=0.1,
         arms=("none", "easy to hard", "two stages", "online", "online + ucas", "composite"),
     ),
 }

@@ -1,6 +1,6 @@
 """Which way of choosing among 8 answers is right most often, on a model trained here; by seed.
 
-    python benchmarks/star/curriculum.py run --regimes tables --arms composite --keep MODELS
+    python benchmarks/star/curriculum.py run --regimes tables --keep MODELS
     OMP_NUM_THREADS=1 python benchmarks/star/selection.py run --models MODELS
     python benchmarks/star/selection.py table
 
@@ -43,7 +43,7 @@ from rewards.table.reply import read_reply
 from trainers.models.tiny import tiny_tokenizer
 
 RESULTS = Path(__file__).with_name("selection.jsonl")
-ARM = "composite"
+ARM = "online + ucas"
 ASKED = {"level 1": range(1, 2), "levels 1 and 2": range(1, 3)}
 QUESTIONS = 120
 REPEATS = 5
