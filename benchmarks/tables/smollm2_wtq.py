@@ -167,7 +167,7 @@ def identity(one: Solution) -> tuple[str, tuple[int, ...]]:
 
 
 class timed:
-    """Adds a line with the processor seconds of a part, also of one that was stopped."""
+    """Adds a line with the processor seconds of a part, also where it ends by an error."""
 
     def __init__(self, work: Path, part: str) -> None:
         self.file, self.part = work / "seconds.jsonl", part
