@@ -44,7 +44,7 @@ from trainers.models.tiny import tiny_tokenizer
 
 RESULTS = Path(__file__).with_name("selection.jsonl")
 ARM = "online + ucas"
-ASKED = {"level 1": range(1, 2), "levels 1 and 2": range(1, 3)}
+ASKED = {"level 1": range(1, 2)}
 QUESTIONS = 120
 REPEATS = 5
 MOST = 16
