@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 
 from math_verify import parse, verify
 
@@ -12,13 +13,32 @@ for _library in ("math_verify", "latex2sympy2_extended"):
     logging.getLogger(_library).setLevel(logging.CRITICAL)
 
 
+_TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|mbox)\{([^{}]*)\}")
+_WORDS = re.compile(r"(?=.*[A-Za-z]{4})[A-Za-z][A-Za-z '\-.,]*")
+
+
 def compare(gold: str, answer: str) -> bool | None:
-    """Whether two expressions have the same value; None if the gold is not an expression."""
+    """Whether two expressions have the same value; None if the gold is not an expression.
+
+    Words, letters alone and four of them together, are compared as texts: as an expression `Peru`
+    is the product of its letters, and so is `Pure`.
+    """
+    words = _words(gold), _words(answer)
+    if words != (None, None):
+        return words[0] == words[1]
     # The last resort of `parse` is the string itself, which has no value to compare.
     golds = [item for item in _read(gold) if not isinstance(item, str)]
     if not golds:
         return None
     return bool(verify(list(_read(gold)), list(_read(answer)), timeout_seconds=None))
+
+
+def _words(text: str) -> str | None:
+    """The words that a text is, without case and punctuation at its end; None if it is none."""
+    plain = _TEXT.sub(r"\1", text).strip()
+    if not _WORDS.fullmatch(plain):
+        return None
+    return " ".join(plain.casefold().rstrip(".,").split())
 
 
 @functools.lru_cache(maxsize=1024)  # a group of completions has one gold answer

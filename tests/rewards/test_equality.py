@@ -17,6 +17,11 @@ from rewards.equality import same_value
         (r"50\%", "50", True),
         ("12", r"12\text{ cm}", True),
         (r"\text{Monday}", "Monday", True),
+        ("Peru", "Pure", False),  # letter by letter the same product
+        ("Peru", "peru.", True),
+        ("New Delhi", "new  delhi", True),
+        ("abc", "cba", True),  # three letters are a product
+        ("3", "Peru", False),
         ("3", "4", False),
         ("3", "", False),
         ("3", "\ud800\0\n", False),
