@@ -12,7 +12,7 @@ from data import tools
 from data.tools import ToolError
 from data.tools.native import native_factory
 from rewards.errors import ConfigError
-from rlconf.building.parts import build_grpo_config, build_task, build_tools
+from rlconf.building.parts import build_grpo_config, build_task, build_tools, reward_weights
 from rlconf.preview.validate import differences, report
 from rlconf.settings import plugins
 from rlconf.settings.check_tools import check_task_suits_tools, native_of, tool_use
@@ -218,6 +218,7 @@ def test_a_native_environment(plugin: Path, questions: list[str]) -> None:
         desk.ask(name=3)
     assert build_grpo_config(config, task, [1.0], "out").max_tool_calling_iterations == 8
     assert tool_use(config, task).name == "plug_desk"
+    assert reward_weights(config, task) == {"exact": 1.0}  # what says that a completion is right
     for overrides, text in (
         (given, "environment=plug_desk, whose methods are tools, and model=tiny"),
         ([*given, *CHAT], "environment=plug_desk, .* sends plain text"),
