@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from data.environments.settings import EnvironmentSettings
-from data.tools.native import native_factory
+from data.tools.native import NativeFactory
 from rewards.errors import ConfigError
 from rewards.registry import did_you_mean
 from rlconf.settings.fields import read_fields
@@ -88,7 +88,9 @@ def check_task_suits_tools(config: Config, task: Task) -> None:
                 f"{chosen} and model=tiny: it reads characters and has no chat template; choose "
                 "model.path of a chat model that calls tools"
             )
-        native_factory(native)
+        factory = NativeFactory(native)
+        if rows:
+            factory.check_row(rows[0])
     if rows and isinstance(rows[0]["prompt"], str):
         raise ConfigError(
             f"{chosen} and task {task.name} sends plain text: tools are called in a chat; set "

@@ -22,7 +22,7 @@ from data.solutions.episodes import Stage
 from data.solutions.verify import verify
 from data.tools import base, make_tool, tool
 from data.tools.episodes import ToolUse
-from data.tools.native import native_factory
+from data.tools.native import NativeFactory
 from data.tools.parsing import guard_parser
 from rewards.conversation import completion_text
 from rewards.tool_calls import count_tool_calls
@@ -340,7 +340,7 @@ def test_metrics(build) -> None:
 def test_evaluation_calls_tools_as_training_does(build, tool_tokenizer) -> None:
     """Token for token, and with the same last turn for the rewards."""
     native = EnvironmentSettings("counter", {"first": 5}, max_characters=100)
-    trainer = build(list(SCRIPTS), environment_factory=native_factory(native))
+    trainer = build(list(SCRIPTS), environment_factory=NativeFactory(native))
     output = generate(trainer)
     script = Scripted(tool_tokenizer)
 

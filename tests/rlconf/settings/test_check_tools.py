@@ -10,7 +10,7 @@ import pytest
 
 from data import tools
 from data.tools import ToolError
-from data.tools.native import native_factory
+from data.tools.native import NativeFactory
 from rewards.errors import ConfigError
 from rlconf.building.parts import build_grpo_config, build_task, build_tools, reward_weights
 from rlconf.preview.validate import differences, report
@@ -211,7 +211,7 @@ def test_a_native_environment(plugin: Path, questions: list[str]) -> None:
     config = compose([*chat, "environment.country=7"])
     task = build_task(config)
     check_task_suits_tools(config, task)
-    desk = native_factory(native_of(task))()
+    desk = NativeFactory(native_of(task))()
     desk.reset(prompt="?")
     assert (desk.country, desk.ask(name="Ann"), desk.ask(name="Bo")) == (7, "Ann 1", "Bo 2")
     with pytest.raises(ToolError, match="expected str"):
