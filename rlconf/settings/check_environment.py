@@ -143,6 +143,17 @@ def _check_options(name: str, section: Mapping[str, Any]) -> Iterator[Problem]:
 
     common, options = _split(section)
     found = _check_common(common)
+    if get(name).native:
+        found += [
+            Problem(
+                f"environment.{key}={common[key]}: environment {name!r} has no turns of its own, "
+                "its methods are tools; the turns that call them are bounded by "
+                "trainer.max_tool_calling_iterations",
+                (f"environment.{key}",),
+            )
+            for key in ("max_turns", "max_turn_tokens")
+            if common.get(key) is not None
+        ]
     own = get_type_hints(get(name).settings)
     for key, value in options.items():
         if key in own:

@@ -219,11 +219,16 @@ def test_a_native_environment(plugin: Path, questions: list[str]) -> None:
     assert build_grpo_config(config, task, [1.0], "out").max_tool_calling_iterations == 8
     assert tool_use(config, task).name == "plug_desk"
     assert reward_weights(config, task) == {"exact": 1.0}  # what says that a completion is right
+    text = report(compose([*chat, "trainer.max_tool_calling_iterations=3"]))
+    assert "plug_desk.ask: called in up to 3 turns of a completion" in text
+    assert "a call may take 10 s, in this process" in text
+    assert "nothing is called" not in text
     for overrides, text in (
+        ([*chat, "environment.max_turns=3"], r"max_turns=3: .*max_tool_calling_iterations"),
+        ([*chat, "environment.max_turn_tokens=3"], "max_turn_tokens=3: .* has no turns of its own"),
         (given, "environment=plug_desk, whose methods are tools, and model=tiny"),
         ([*given, *CHAT], "environment=plug_desk, .* sends plain text"),
         ([*chat, "environment=plug_empty"], "neither act nor a public method"),
     ):
-        config = compose(overrides)
         with pytest.raises(ConfigError, match=text):
-            check_task_suits_tools(config, build_task(config))
+            report(compose(overrides))
