@@ -19,7 +19,6 @@ from accelerate.utils import gather_object
 from torch import Tensor
 from transformers.trainer_utils import get_last_checkpoint
 
-from rewards.confidence import masked_mean
 from rewards.errors import ConfigError
 from trainers import resume
 from trainers._trl import IMAGE_KEYS, policy_is_active
@@ -30,6 +29,7 @@ from trainers.curriculum.fit import bind, right_by
 from trainers.curriculum.observed import Observed
 from trainers.filters.base import FilterBatch, RolloutFilter, keep_mask
 from trainers.filters.batch import filter_batch
+from trainers.gather_rollout import gather_rollout
 from trainers.guarded import GuardedTrainer
 from trainers.keep import keep_rows
 from trainers.maths.schedules import decay
@@ -41,7 +41,7 @@ from trainers.reward_signals import (
     call_keywords,
     check_without_images,
 )
-from trainers.rollout import Rollout, RolloutTokens
+from trainers.rollout import Rollout
 from trainers.sampler import PlannedRepeatSampler, ResumableRepeatSampler
 from trainers.shapers.base import Shaper, ShaperBatch
 from trainers.signals import SignalRecorder, Signals, evaluating
@@ -175,6 +175,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         self._generated: Generated | None = None
         self._batch_signals: Signals | None = None
         self._scored: Any = None
+        self._filter_batch: FilterBatch | None = None
         self._recorder: SignalRecorder | None = None
         self._listener: SignalRecorder | None = None
         self._shapers_ask = any(part.needs for part in self.shapers)
@@ -294,6 +295,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
             return self._shape(inputs, output) if training else output
         finally:
             self._listener = self._generated = self._batch_signals = self._scored = None
+            self._filter_batch = None
 
     def _weigh_rewards(self, training: bool) -> None:
         """Set the weights of decaying rewards for this generation; in evaluation they are 0."""
@@ -332,7 +334,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         output["advantages"] = batch.advantages
         self._log_metrics(batch.metrics)
         if self.on_rollout:
-            rollout = self._rollout(batch, signals, inputs, output, observed)
+            rollout = gather_rollout(self, batch, signals, inputs, output, observed)
             for listener in self.on_rollout:
                 listener(rollout)
         if keep is not None and not keep.all():
@@ -366,16 +368,18 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         return observed
 
     def filter_batch(self, batch: ShaperBatch) -> FilterBatch:
-        """What filters see of the batch at hand."""
-        inputs, completions, completion_ids = self._scored
-        return filter_batch(
-            batch,
-            inputs,
-            completions,
-            completion_ids,
-            self._weighted_rewards(),
-            self.max_completion_length,
-        )
+        """What filters see of the batch at hand, built once."""
+        if self._filter_batch is None:
+            inputs, completions, completion_ids = self._scored
+            self._filter_batch = filter_batch(
+                batch,
+                inputs,
+                completions,
+                completion_ids,
+                self._weighted_rewards(),
+                self.max_completion_length,
+            )
+        return self._filter_batch
 
     def _sampled_log_probs(
         self, output: dict[str, Any], signals: Signals | None, rows: Tensor
@@ -439,51 +443,6 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
             with recorder.recording(alone=True):
                 self._forward(batch)
         return recorder.take(batch["completion_ids"].size(1))
-
-    def _rollout(
-        self,
-        batch: ShaperBatch,
-        signals: Signals | None,
-        inputs: list[dict[str, Any]],
-        output: dict[str, Any],
-        observed: Observed | None,
-    ) -> Rollout:
-        # TRL has just gathered the texts, rewards and extras of this batch for its own table.
-        size = self.args.generation_batch_size
-        columns: dict[str, list[Any]] = {
-            "prompt": list(self._logs["prompt"]),
-            "completion": list(self._logs["completion"]),
-        }
-        columns |= {f"reward/{name}": values.tolist() for name, values in self._rewards.items()}
-        columns |= {
-            name: list(values)
-            for name, values in self._logs["extra"].items()
-            if len(values) == size
-        }
-        local = {"advantage": batch.base_advantages, "length": batch.mask.sum(dim=1)}
-        if signals is not None:
-            local["certainty"] = masked_mean(signals.certainty, batch.mask)
-        local |= batch.columns
-        gathered = self._comm.gather(
-            torch.stack([values.double() for values in local.values()], dim=1)
-        )
-        columns |= dict(zip(local, gathered.t().tolist(), strict=True))
-        columns["length"] = [int(length) for length in columns["length"]]
-        if observed is not None:
-            columns |= observed.columns(self.num_generations)
-        data = {name: gather_object([row[name] for row in inputs]) for name in self.rollout_data}
-        known = output.get("old_per_token_logps", output.get("sampling_per_token_logps"))
-        tokens = RolloutTokens(
-            first=self.accelerator.process_index * len(batch.mask),
-            completion_ids=batch.completion_ids,
-            present=output["completion_mask"].bool(),
-            mask=batch.mask,
-            advantages=batch.advantages,
-            certainty=None if signals is None else signals.certainty,
-            log_prob=known if signals is None else signals.log_prob,
-        )
-        step = self.first_step + self.state.global_step
-        return Rollout(self.generation, step, columns, data, tokens)
 
     def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train, from a checkpoint if one is given; see `transformers.Trainer.train`.

@@ -3,7 +3,8 @@
 Started by `data.tools.sandbox` and imported by nobody. It limits itself, for good, then runs the
 program. Like a notebook, it shows the value of a last line that is an expression.
 
-What is refused here is what a model stumbles on. It is no security boundary.
+What is refused here is what a model stumbles on. It is no security boundary: a hook hears of what
+Python does, not of a file that a library in C opens by itself.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ PROGRAM = "program.py"  # the name in a traceback
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 _DIE_WITH_PARENT, _NO_NEW_PRIVILEGES, _SECCOMP = 1, 38, 22  # of prctl
 _CLONE_THREAD = 0x10000
+_X32 = 0x40000000  # added to a number, it is a call of another kind that no list has
+_IO_URING_SETUP = 425  # its queue does what other calls do, past a filter
 # By machine: its number in seccomp's data, and of system calls clone, clone3, what else starts a
-# process, and what opens a connection.
+# process or another program, and what opens a connection.
 _CALLS = {
-    "x86_64": (0xC000003E, 56, 435, (57, 58), (41, 53)),
-    "aarch64": (0xC00000B7, 220, 435, (), (198, 199)),
+    "x86_64": (0xC000003E, 56, 435, (57, 58, 59, 322), (41, 53)),
+    "aarch64": (0xC00000B7, 220, 435, (221, 281), (198, 199)),
 }
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Events of the interpreter with a path in their first arguments that alter what lies there.
@@ -80,11 +83,15 @@ def set_limit(kind: int, value: int) -> None:
 
 
 def forbid_processes_and_network() -> bool:
-    """Have the kernel refuse new processes, not threads, and new sockets; whether it does."""
+    """Have the kernel refuse new processes and programs, not threads, and new sockets.
+
+    Returns:
+        Whether it does.
+    """
     if _LIBC is None or platform.machine() not in _CALLS:
         return False
     machine, clone, clone3, starts, opens = _CALLS[platform.machine()]
-    program = seccomp_filter(machine, clone, clone3, (*starts, *opens))
+    program = seccomp_filter(machine, clone, clone3, (*starts, *opens, _IO_URING_SETUP))
     buffer = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HL", len(program) // 8, ctypes.addressof(buffer))
     _LIBC.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
@@ -96,13 +103,15 @@ def seccomp_filter(machine: int, clone: int, clone3: int, refused: tuple[int, ..
 
     clone3, whose flags a filter cannot see, is said not to exist, and libraries then use clone.
     """
-    load, jump_if, jump_if_set, answer = 0x20, 0x15, 0x45, 0x06
+    load, jump_if, jump_from, jump_if_set, answer = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, errno_permission, errno_unknown = 0x7FFF0000, 0x00050001, 0x00050026
     lines = [
         (load, 0, 0, 4),  # the machine
         (jump_if, 1, 0, machine),
         (answer, 0, 0, errno_permission),  # such as 32-bit calls
         (load, 0, 0, 0),  # the call
+        (jump_from, 0, 1, _X32),
+        (answer, 0, 0, errno_permission),
         (jump_if, 0, 1, clone3),
         (answer, 0, 0, errno_unknown),
     ]
@@ -122,6 +131,8 @@ def audit(event: str, arguments: tuple[Any, ...]) -> None:
     """Refuse what reaches out of the folder; for what the kernel refuses too, in plain words."""
     if event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITES:
         paths = arguments[:1]
+    elif event == "sqlite3.connect":  # its library opens the file by itself
+        paths = ("/",) if is_uri(arguments[0]) else arguments[:1]
     elif event in _ALTER:
         paths = arguments[: _ALTER[event]]
     elif event in _REFUSED or event in _REFUSED_TOO or event in _SIGNALS:
@@ -131,6 +142,11 @@ def audit(event: str, arguments: tuple[Any, ...]) -> None:
     for path in paths:
         if isinstance(path, str | bytes | os.PathLike) and not inside(os.fspath(path)):
             raise PermissionError(f"{event} of {path!r:.80}: only the current folder may change")
+
+
+def is_uri(database: Any) -> bool:
+    """Whether sqlite3 may read a name as `file:PATH?...`, which can lead anywhere."""
+    return isinstance(database, str | bytes) and os.fsdecode(database).startswith("file:")
 
 
 def inside(path: str | bytes) -> bool:

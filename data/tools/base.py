@@ -188,7 +188,13 @@ def tool_schema(name: str, function: Function) -> dict[str, Any]:
 
 
 def bounded(
-    name: str, function: Function, limits: ResultLimits, *, keeps_time: bool = False
+    name: str,
+    function: Function,
+    limits: ResultLimits,
+    *,
+    keeps_time: bool = False,
+    clock: TimeLimit | None = None,
+    ready: Callable[[], None] = lambda: None,
 ) -> Function:
     """The function under limits, its signature and docstring kept for the schema.
 
@@ -197,12 +203,15 @@ def bounded(
         function: Any that `check_signature` lets pass; async stays async.
         limits: Of each call and its result.
         keeps_time: It ends by itself within the time-out.
+        clock: That several functions share. None: one of its own.
+        ready: Called first; what it raises is the result.
     """
     owner = f"tool '{name}'"
     hints = {key: hint for key, hint in get_type_hints(function).items() if key != "return"}
     parameters = inspect.signature(function)
 
     def arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        ready()
         given = parameters.bind(*args, **kwargs).arguments
         return check_options(owner, given, hints)
 
@@ -227,12 +236,12 @@ def bounded(
 
         call: Function = call_async
     else:
-        clock = None if keeps_time else TimeLimit(limits.timeout, owner)
+        watch = None if keeps_time else clock or TimeLimit(limits.timeout, owner)
 
         def call_in_time(*args: Any, **kwargs: Any) -> str:
             try:
                 given = arguments(args, kwargs)
-                value = clock.call(function, **given) if clock else function(**given)
+                value = watch.call(function, **given) if watch else function(**given)
             except (Exception, SystemExit) as error:
                 raise failed(error) from error
             return as_text(value, limits.max_characters)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import SimpleNamespace
@@ -17,11 +17,12 @@ from typing import Any
 
 from data.environments.base import Reply
 from data.environments.play import Episode, Limits
+from data.environments.pool import Said
 from data.environments.settings import EnvironmentSettings
 from data.environments.wording import Wording, with_said
 from data.row import Row
 from data.tools.base import Function, make_tool
-from data.tools.native import method_tools, native_factory
+from data.tools.native import NativeFactory, method_tools
 from data.tools.parsing import guard_parser
 from rewards.conversation import completion_text
 
@@ -59,8 +60,8 @@ class ToolUse:
         return _Caller(self.tools, self.max_turns, self._make)
 
     @cached_property
-    def _make(self) -> Callable[[], Any] | None:
-        return None if self.native is None else native_factory(self.native)
+    def _make(self) -> NativeFactory | None:
+        return None if self.native is None else NativeFactory(self.native)
 
     def limits(self, max_tokens: int, max_context: int | None = None) -> Limits:
         """The limits of a completion: every turn may take what is left of it."""
@@ -102,38 +103,51 @@ def execute(call: Mapping[str, Any], tools: Mapping[str, Function]) -> Message:
 
 
 class _Caller:
-    """Executes the calls of a turn, where a pool would ask an environment."""
+    """Executes the calls of a turn, where a `data.environments.pool.Pool` asks an environment."""
 
     def __init__(
-        self, tools: Sequence[Function], max_turns: int, make: Callable[[], Any] | None
+        self, tools: Sequence[Function], max_turns: int, make: NativeFactory | None
     ) -> None:
         self._tools = {tool.__name__: tool for tool in tools}
         self._max_turns = max_turns
         self._make = make
-        self._instances: dict[int, Any] = {}
-        self._turns: dict[int, int] = {}
+        self._instances: list[Any] = []
+        self._turns: list[int] = []
 
-    def reset(self, slot: int, row: Row) -> str:
-        """Begin a completion; what a native environment says first is appended to the prompt."""
-        self._turns[slot] = 0
+    def reset(self, rows: Sequence[Row]) -> list[Said]:
+        """Begin completions; what a native environment says first is appended to the prompts."""
+        self._turns = [0] * len(rows)
         if self._make is None:
-            return ""
-        if slot not in self._instances:
-            self._instances[slot] = self._make()
-        return self._instances[slot].reset(**row) or ""
+            return [_said("") for _ in rows]
+        while len(self._instances) < len(rows):
+            self._instances.append(self._make())
+        instances = self._instances[: len(rows)]
+        return [
+            _said(instance.reset(**row) or "")
+            for instance, row in zip(instances, rows, strict=True)
+        ]
 
-    def act(self, slot: int, message: Message) -> tuple[Reply, float]:
-        """The results of the calls, a list of messages; `valid` says that there were calls."""
+    def act(self, turns: Mapping[int, Message]) -> dict[int, Said]:
+        """The results of the calls, by completion, each a list of messages."""
+        return {slot: self._called(slot, message) for slot, message in turns.items()}
+
+    def _called(self, slot: int, message: Message) -> Said:
         calls = message.get("tool_calls") or []
         if not calls or self._turns[slot] >= self._max_turns:
-            return Reply("", done=True, valid=bool(calls)), 0.0
+            return _said("", done=True, valid=bool(calls))
         self._turns[slot] += 1
         own = method_tools(self._instances[slot]) if self._make else {}
-        said: Any = [execute(call, self._tools | own) for call in calls]
-        return Reply(said), 0.0
+        return _said([execute(call, self._tools | own) for call in calls])
 
     def close(self) -> None:
-        """Nothing is held."""
+        """End the use of a native environment."""
+        if self._make is not None:
+            self._make.close()
+
+
+def _said(observation: Any, *, done: bool = False, valid: bool = True) -> Said:
+    """A reply as a pool gives it; `valid` says that there were calls."""
+    return Said(Reply(observation, done, valid), reward=0.0, failed=None, seconds=0.0)
 
 
 class _ToolWording(Wording):

@@ -12,6 +12,8 @@ the user can read. Register a container or a remote machine for anything that mu
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import json
 import os
 import select
@@ -27,7 +29,16 @@ from typing import Protocol, TypeVar
 
 from rewards.registry import Registry, place_of
 
-__all__ = ["LocalSandbox", "RunLimits", "RunResult", "Sandbox", "get", "names", "sandbox"]
+__all__ = [
+    "LocalSandbox",
+    "RunLimits",
+    "RunResult",
+    "Sandbox",
+    "get",
+    "kernel_refuses",
+    "names",
+    "sandbox",
+]
 
 SCRIPT = Path(__file__).with_name("_sandboxed.py")
 CHUNK = 1 << 16  # bytes
@@ -107,10 +118,11 @@ def names() -> tuple[str, ...]:
 class LocalSandbox:
     """A process of this machine, in a temporary folder that is removed afterwards.
 
-    It is given no variable of ours, and limits of processor time, memory, file size and core dumps.
-    It can start no process and open no connection: the kernel refuses on Linux (x86-64, arm64), a
-    hook in the interpreter elsewhere. The hook also refuses to write or remove outside the folder
-    and to signal other processes. See `_sandboxed.py`.
+    It is given no variable of ours, and limits of processor time, memory, the size of each file
+    (not of all together) and core dumps. It can start no process and open no connection: the kernel
+    refuses on Linux (x86-64, arm64; `kernel_refuses` says whether it does), a hook in the
+    interpreter elsewhere. The hook also refuses to write or remove outside the folder and to signal
+    other processes, as far as it hears of it. See `_sandboxed.py`.
     """
 
     def run(self, code: str, limits: RunLimits) -> RunResult:
@@ -137,6 +149,13 @@ class LocalSandbox:
         else:
             ended = {0: "ok", 3: "memory"}.get(status, "error")
         return RunResult(output, ended)
+
+
+@functools.cache
+def kernel_refuses() -> bool:
+    """Whether the kernel lets no program of `local` start a process, from one that tries to."""
+    code = "import ctypes; c = ctypes.CDLL(None, use_errno=True); (c.fork(), ctypes.get_errno())"
+    return LocalSandbox().run(code, RunLimits()).output == f"(-1, {errno.EPERM})\n"
 
 
 def _environment(folder: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.tools.native import native_factory
+from data.tools.native import NativeFactory
 from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf.building.policy import build_model, build_peft, build_tokenizer
@@ -141,7 +141,7 @@ class Parts:
             "rollout_data": self.recorded_columns,
             "accuracy_reward": accuracy if accuracy in names else None,
             "rollout_func": self._rollout_func(),
-            "environment_factory": None if native is None else native_factory(native),
+            "environment_factory": None if native is None else NativeFactory(native),
         }
 
     def _rollout_func(self) -> Callable[..., Any] | None:

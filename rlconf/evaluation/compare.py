@@ -1,8 +1,8 @@
 """`rlconf compare A B`: the same questions, the same draws, and a paired interval.
 
 A and B are models, which are evaluated here, or the JSON files of evaluations made before. One of
-the two leads, and the other is asked what it is asked, with its seed and its measure of being
-right: a file before a run, a run before a model, A before B.
+the two leads, and the other is asked what it is asked, with its seed, its measure of being right
+and its tools: a file before a run, a run before a model, A before B.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rlconf.evaluation.targets import compose_for, run_of
 from rlconf.files import write_json
 from rlconf.runs import launch
 from rlconf.runs.launch import World
+from rlconf.settings.check_tools import check_task_suits_tools
 from rlconf.settings.fields import read_section
 from rlconf.settings.problems import raise_all
 from rlconf.settings.schema import Config, EvaluateSection
@@ -38,6 +39,7 @@ _OF_THE_MODEL = ("model", "plugins")
 """Sections that say nothing about what is asked."""
 
 _ASKED = ("temperature", "top_p", "max_new_tokens", "seed", "samples")
+_MOST_CALLS = "max_tool_calling_iterations"
 
 
 @dataclass(eq=False)
@@ -187,12 +189,13 @@ def _sides(targets: Sequence[str], overrides: Sequence[str]) -> list[Side]:
         if side is not lead:
             side.config = _asked_like(side.config, lead, own_task=side in recorded)
         side.task = build_task(side.config)
+        check_task_suits_tools(side.config, side.task)
     _same_limit(sides)
     return sides
 
 
 def _asked_like(config: Config, lead: Side, *, own_task: bool) -> Config:
-    """The configuration, asking what the lead asks, with the lead's seed and measure."""
+    """The configuration, asking what the lead asks, with the lead's seed, measure and tools."""
     if lead.config is not None:
         asked = lead.config
     else:
@@ -206,12 +209,16 @@ def _asked_like(config: Config, lead: Side, *, own_task: bool) -> Config:
             task=recorded.get("task", config.task),
             environment=recorded.get("environment", {}),
             reward=recorded.get("reward", {}),
+            tools=lead.result.get("tools", {}),
+            trainer={_MOST_CALLS: lead.result.get(_MOST_CALLS)},
             evaluate=section,
         )
         own_task = False
     return replace(
         config,
         seed=asked.seed,
+        tools=asked.tools,
+        trainer={**config.trainer, _MOST_CALLS: asked.trainer.get(_MOST_CALLS)},
         task=config.task if own_task else asked.task,
         environment=config.environment if own_task else asked.environment,
         reward=asked.reward,
@@ -278,10 +285,11 @@ def _evaluated(side: Side, world: World, reporter: Reporter) -> dict[str, Any]:
 
 def _settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """How both were asked, and where files were asked otherwise."""
-    same = [name for name in _ASKED if a.get(name) == b.get(name)]
+    asked = [*_ASKED, *(name for name in ("tools", _MOST_CALLS) if a.get(name) or b.get(name))]
+    same = [name for name in asked if a.get(name) == b.get(name)]
     lines = [", ".join(f"{name} {a.get(name)}" for name in same)] if same else []
     return lines + [
-        f"{name} differs: A {a.get(name)}, B {b.get(name)}" for name in _ASKED if name not in same
+        f"{name} differs: A {a.get(name)}, B {b.get(name)}" for name in asked if name not in same
     ]
 
 

@@ -21,6 +21,7 @@ from rlconf.console import Reporter, quiet_libraries
 from rlconf.evaluation.evaluations import add_evaluation, check_name, per_question, provenance
 from rlconf.evaluation.targets import run_of, weights_of
 from rlconf.files import write_json
+from rlconf.redact import redact
 from rlconf.runs import launch
 from rlconf.runs.folder import RunFolder, choose
 from rlconf.runs.launch import World
@@ -63,8 +64,9 @@ def measure(
         tools: what the model may call while it writes.
 
     Returns:
-        The same on every process: the settings; under `sampled` and `greedy` (None if not wanted)
-        what `data.solutions.summary` says; and under `per_question` each question's outcome.
+        The same on every process: the settings, with the tools if there are some; under `sampled`
+        and `greedy` (None if not wanted) what `data.solutions.summary` says; and under
+        `per_question` each question's outcome.
     """
     rows: list[Row] = getattr(task, settings.split)[: settings.limit]
     own = rows[world.rank :: world.size]
@@ -98,10 +100,17 @@ def measure(
         "top_p": settings.top_p,
         "max_new_tokens": max_new_tokens,
         "seed": seed,
+        **({} if tools is None else _asked_with(tools)),
         "sampled": summary(sampled, settings.ks),
         "greedy": None if greedy is None else summary(greedy),
         "per_question": per_question(outcomes(sampled, greedy or [])),
     }
+
+
+def _asked_with(tools: ToolUse) -> dict[str, Any]:
+    """The tools of an evaluation; those of a native environment are in its settings."""
+    options = {name: dict(each) for name, each in tools.options.items()}
+    return {"tools": redact(options), "max_tool_calling_iterations": tools.max_turns}
 
 
 def sentence(result: Mapping[str, Any]) -> str:

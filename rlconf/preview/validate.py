@@ -23,7 +23,7 @@ from rlconf.settings.check import check_columns, ranks, shaper_names, signals_as
 from rlconf.settings.check_curriculum import curriculum_settings
 from rlconf.settings.check_environment import told as environment_told
 from rlconf.settings.check_replay import replay_settings
-from rlconf.settings.check_tools import check_task_suits_tools
+from rlconf.settings.check_tools import check_task_suits_tools, native_of
 from rlconf.settings.check_tools import told as tools_told
 from rlconf.settings.effects import advice, extra_forwards, without_effect
 from rlconf.settings.overrides import plain, show
@@ -61,17 +61,22 @@ def report(config: Config) -> str:
     batch, problems = arithmetic.plan(args, ranks(config))
     raise_all(problems)
     assert batch is not None
-    rows, told, longest = _task(config, batch)
+    task = None if _is_remote(config) else build_task(config)
+    native = None if task is None else native_of(task)
+    rows, told, longest = _task(config, batch, task)
+    tools = tools_told(config, native)
     blocks = {
         "task": told,
         "batch": _batch(args, batch, rows),
         **({} if config.curriculum is None else {"curriculum": _curriculum(config, batch)}),
         **({} if config.replay is None else {"replay": _replay(config, batch, longest)}),
-        **({"tools": tools_told(config)} if config.tools else {}),
+        **({"tools": tools} if tools else {}),
         "extra forwards per generation batch": extra_forwards(
             args, batch, _needs_signals(config), config.replay is not None
         ),
-        "without effect here": without_effect(config.trainer, args, batch, config),
+        "without effect here": without_effect(
+            config.trainer, args, batch, config, native=native is not None
+        ),
         "worth a look": advice(args, config, batch),
         "differences from TRL's defaults": _trainer_differences(config.trainer),
         "differences from rlconf's defaults": differences(config),
@@ -128,20 +133,19 @@ def _pairs(config: Config) -> str:
 
 
 def _task(
-    config: Config, batch: arithmetic.Batch
+    config: Config, batch: arithmetic.Batch, task: Task | None
 ) -> tuple[int | None, list[str], tuple[int | None, int | None]]:
-    """Rows of the training split, if they are at hand, and what to say about them.
+    """Rows of the training split, if the task is at hand, and what to say about them.
 
     Also the most tokens of a prompt and of a completion, None where they are not known yet.
     """
     limit = effective(config.trainer).max_completion_length
     own_limit = config.trainer.get("max_completion_length") is not None
     name = config.task["name"]
-    if _is_remote(config):
+    if task is None:
         path = config.task["path"]
         told = f"{name}: {path}; rows and columns are checked when training starts"
         return None, [told], (config.model.max_prompt_tokens, limit if own_limit else None)
-    task = build_task(config)
     check_task_suits_tools(config, task)
     weights = reward_weights(config, task)
     raise_all(check_columns(weights, columns(task), task.name))

@@ -42,7 +42,8 @@ def check_environment(config: Config) -> Iterator[Problem]:
 def with_environment(config: Config, task: Task) -> Task:
     """The task with the environment that the configuration gives it, or with its own as set up.
 
-    A task that is not played by itself then has the default reward `success`.
+    A task that is not played by itself then has the default reward `success`, but not in a native
+    environment, which gives none.
 
     Raises:
         ConfigError: a setting is not the environment's, its rows lack a column that it reads, or
@@ -79,9 +80,10 @@ def with_environment(config: Config, task: Task) -> Task:
     raise_all(problems)
     kept = {key: value for key, value in common.items() if value is not None}
     chosen = replace(own, options={**own.options, **options}, **kept)
+    if chosen.spec.native or task.environment is not None:
+        return replace(task, environment=chosen)
     # The rewards of a task that answers at once are about one completion.
-    rewards = task.rewards if task.environment is not None else ("success",)
-    return replace(task, environment=chosen, rewards=rewards)
+    return replace(task, environment=chosen, rewards=("success",))
 
 
 def environment_defaults(name: str) -> dict[str, Any]:
@@ -141,6 +143,17 @@ def _check_options(name: str, section: Mapping[str, Any]) -> Iterator[Problem]:
 
     common, options = _split(section)
     found = _check_common(common)
+    if get(name).native:
+        found += [
+            Problem(
+                f"environment.{key}={common[key]}: environment {name!r} has no turns of its own, "
+                "its methods are tools; the turns that call them are bounded by "
+                "trainer.max_tool_calling_iterations",
+                (f"environment.{key}",),
+            )
+            for key in ("max_turns", "max_turn_tokens")
+            if common.get(key) is not None
+        ]
     own = get_type_hints(get(name).settings)
     for key, value in options.items():
         if key in own:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from data.environments.settings import EnvironmentSettings
-from data.tools.native import native_factory
+from data.tools.native import NativeFactory, method_tools
+from data.tools.sandbox import kernel_refuses
 from rewards.errors import ConfigError
 from rewards.registry import did_you_mean
 from rlconf.settings.fields import read_fields
@@ -88,7 +88,9 @@ def check_task_suits_tools(config: Config, task: Task) -> None:
                 f"{chosen} and model=tiny: it reads characters and has no chat template; choose "
                 "model.path of a chat model that calls tools"
             )
-        native_factory(native)
+        factory = NativeFactory(native)
+        if rows:
+            factory.check_row(rows[0])
     if rows and isinstance(rows[0]["prompt"], str):
         raise ConfigError(
             f"{chosen} and task {task.name} sends plain text: tools are called in a chat; set "
@@ -119,18 +121,29 @@ def tool_use(config: Config, task: Task) -> ToolUse | None:
     return ToolUse(config.tools, tool_turns(config), native)
 
 
-def told(config: Config) -> list[str]:
-    """The chosen tools, their bound, and what a sandbox is."""
+def told(config: Config, native: EnvironmentSettings | None = None) -> list[str]:
+    """The chosen tools and a native environment's, their bounds, and what a sandbox is."""
+    named = [*config.tools]
+    if native is not None:
+        named += [f"{native.name}.{method}" for method in method_tools(native.make())]
+    if not named:
+        return []
     lines = [
-        f"{', '.join(config.tools)}: called in up to {tool_turns(config)} turns of a completion "
+        f"{', '.join(named)}: called in up to {tool_turns(config)} turns of a completion "
         "(trainer.max_tool_calling_iterations; TRL has no bound)",
         "results count as tokens of the completion (trainer.max_completion_length) and are not "
         "learnt",
     ]
+    if native is not None:
+        lines.append(
+            f"{native.name}: an instance for each completion; a call may take "
+            f"{native.timeout:g} s, in this process; a result may have {native.max_characters} "
+            "characters"
+        )
+        lines += [f"environment.{key} = {value}" for key, value in native.options.items()]
     python = config.tools.get("python")
     if python is not None and python.get("sandbox", "local") == "local":
-        kernel = platform.system() == "Linux" and platform.machine() in ("x86_64", "aarch64")
-        who = "the kernel" if kernel else "a hook in the interpreter alone"
+        who = "the kernel" if kernel_refuses() else "a hook in the interpreter alone"
         lines.append(
             f"python runs what the model wrote with your rights: {who} refuses new processes and "
             "connections, files of yours can be read; no security boundary (docs/tools.md)"

@@ -55,7 +55,12 @@ def extra_forwards(
 
 
 def without_effect(
-    given: Mapping[str, Any], args: SimpleNamespace, batch: Batch, config: Config
+    given: Mapping[str, Any],
+    args: SimpleNamespace,
+    batch: Batch,
+    config: Config,
+    *,
+    native: bool = False,
 ) -> list[str]:
     """Settings that are set and change nothing here, one sentence each.
 
@@ -64,6 +69,7 @@ def without_effect(
         args: the same, defaults filled in.
         batch: the generation batch.
         config: the whole configuration.
+        native: whether the methods of an environment are tools.
     """
     found: list[str] = []
 
@@ -111,7 +117,7 @@ def without_effect(
         value = getattr(config.logging, key)
         if not config.logging.rollouts and value not in (0, default):
             found.append(f"logging.{key}={value}: logging.rollouts=false")
-    if not config.tools:
+    if not config.tools and not native:
         idle(("max_tool_calling_iterations",), "tools=[], so nothing is called")
     if config.reward and not any(is_isolated(config, name) for name in config.reward):
         found += [

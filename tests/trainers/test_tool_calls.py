@@ -22,10 +22,11 @@ from data.solutions.episodes import Stage
 from data.solutions.verify import verify
 from data.tools import base, make_tool, tool
 from data.tools.episodes import ToolUse
-from data.tools.native import native_factory
+from data.tools.native import NativeFactory
 from data.tools.parsing import guard_parser
 from rewards.conversation import completion_text
 from rewards.tool_calls import count_tool_calls
+from trainers import online
 from trainers.filters import make_filter
 from trainers.models.chat import template_problems
 from trainers.online import OnlineTrainer
@@ -276,13 +277,16 @@ def test_the_loss_does_not_see_what_a_tool_said(build) -> None:
 
 
 @pytest.mark.usefixtures("spying")
-def test_ucas_replay_filters_and_decay_work_on_what_was_written(build) -> None:
+def test_ucas_replay_filters_and_decay_work_on_what_was_written(build, monkeypatch) -> None:
     rollouts: list[Any] = []
+    views: list[Any] = []
+    make = online.filter_batch
+    monkeypatch.setattr(online, "filter_batch", lambda *a: views.append(a) or make(*a))
     trainer = build(
         ["sum", "twice", "none", "always"],
         shapers=[make_shaper("ucas")],
         filters=[make_filter("void")],
-        replay=ReplaySettings(min_groups=1, warm_up=0),
+        replay=ReplaySettings(min_groups=1, warm_up=0, require_tool_call=True),
         reward_funcs=[rewards.get("tool_calls"), rewards.get("exact")],
         reward_decay={"tool_calls": 2},
         scale_rewards="none",
@@ -318,8 +322,10 @@ def test_ucas_replay_filters_and_decay_work_on_what_was_written(build) -> None:
     assert rollout.columns["tool_calls"] == [1, 0, 2, 0, 0, 0, 5, 0]
     assert rollout.tokens.certainty is not None
     weights = trainer._metrics["train"]["rewards/tool_calls/weight"]
+    assert len(views) == 1  # for filters and replay together
     generate(trainer)
     assert weights[0] > weights[1]
+    assert len(views) == 2
 
 
 def test_metrics(build) -> None:
@@ -340,7 +346,7 @@ def test_metrics(build) -> None:
 def test_evaluation_calls_tools_as_training_does(build, tool_tokenizer) -> None:
     """Token for token, and with the same last turn for the rewards."""
     native = EnvironmentSettings("counter", {"first": 5}, max_characters=100)
-    trainer = build(list(SCRIPTS), environment_factory=native_factory(native))
+    trainer = build(list(SCRIPTS), environment_factory=NativeFactory(native))
     output = generate(trainer)
     script = Scripted(tool_tokenizer)
 

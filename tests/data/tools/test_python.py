@@ -10,7 +10,7 @@ import pytest
 
 from data.tools import RunLimits, RunResult, ToolError, make_tool
 from data.tools import sandbox as decorator
-from data.tools.sandbox import _SANDBOXES, LocalSandbox
+from data.tools.sandbox import _SANDBOXES, LocalSandbox, kernel_refuses
 from rewards.errors import ConfigError
 
 LIMITS = RunLimits(timeout=30, memory=256 << 20, output=1000)
@@ -70,6 +70,8 @@ def test_ten_megabytes_are_read_and_not_kept() -> None:
         "import os; os.kill(os.getppid(), 15)",
         f"open({str(Path(__file__))!r}, 'a')",
         "import os; os.rename('/etc/hosts', 'x')",
+        "import sqlite3; sqlite3.connect('../x.db')",
+        "import sqlite3; sqlite3.connect('file:/tmp/rlconf-test/x.db', uri=True)",
         f"import shutil; shutil.rmtree({tempfile.gettempdir()!r})",
     ],
 )
@@ -83,10 +85,31 @@ def test_what_reaches_out_is_refused(code: str) -> None:
     os.uname().sysname != "Linux" or os.uname().machine not in ("x86_64", "aarch64"),
     reason="the filter is for Linux on these machines",
 )
-@pytest.mark.parametrize("call", ["fork()", "vfork()", "socket(2, 1, 0)"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "fork()",
+        "vfork()",
+        "socket(2, 1, 0)",
+        "execv(b'/bin/true', None)",
+        "syscall(425, 1, None)",  # io_uring_setup
+        "syscall(0x40000027)",  # getpid of the x32 kind
+    ],
+)
 def test_the_kernel_refuses_what_gets_past_the_hook(call: str) -> None:
     code = f"import ctypes; c = ctypes.CDLL(None, use_errno=True); (c.{call}, ctypes.get_errno())"
     assert run(code).output == "(-1, 1)\n"
+    assert kernel_refuses()
+
+
+def test_a_kernel_that_has_no_such_filter_is_not_said_to_refuse(monkeypatch) -> None:
+    monkeypatch.setattr(LocalSandbox, "run", lambda *_: RunResult("(0, 0)\n(41, 0)\n", "ok"))
+    assert not kernel_refuses.__wrapped__()
+
+
+def test_a_database_in_the_folder_or_in_memory_works() -> None:
+    code = "import sqlite3\nfor n in ('x.db', ':memory:'): sqlite3.connect(n).execute('vacuum')"
+    assert run(code) == RunResult("", "ok")
 
 
 def test_nothing_is_handed_in_and_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,33 @@ def test_a_file_leads_a_run(recorded, tmp_path: Path):
         assert (side.config.seed, side.config.task["name"]) == (5, "largest")
         assert (side.config.evaluate.samples, side.config.evaluate.limit) == (4, 7)
         assert side.config.evaluate.max_new_tokens == 9
+
+
+def test_both_may_call_the_tools_of_the_one_that_leads(recorded, tmp_path: Path):
+    rows = [json.dumps({"prompt": f"{n}+1?", "answer": str(n + 1)}) for n in range(60)]
+    (tmp_path / "q.jsonl").write_text("\n".join(rows))
+    chat = ["task=file", f"task.path={tmp_path}/q.jsonl", "task.chat=true", "task.rewards=[exact]"]
+    chat += ["model=hub", "model.path=some/model"]
+    with_tools = recorded("a", *chat, "tools=[calculator]", "trainer.max_tool_calling_iterations=3")
+    for run in (recorded("b", *chat), "some/model"):
+        sides = [side.config for side in compare._sides((with_tools, run), [])]
+        assert [one.tools for one in sides] == [sides[0].tools] * 2
+        assert list(sides[0].tools) == ["calculator"]
+        assert [one.trainer["max_tool_calling_iterations"] for one in sides] == [3, 3]
+    file = tmp_path / "e.json"
+    settings = {"task": sides[0].task, "evaluate": {}}
+    for tools in ({}, {"tools": {"calculator": {}}, "max_tool_calling_iterations": 2}):
+        write_json(file, evaluation([1, 2], settings=settings, **tools))
+        _, side = compare._sides((str(file), with_tools), [])
+        asked = side.config.tools, side.config.trainer["max_tool_calling_iterations"]
+        assert asked == (tools.get("tools", {}), tools.get("max_tool_calling_iterations"))
+
+
+def test_files_that_were_made_with_other_tools_say_so():
+    tools = {"tools": {"calculator": {}}, "max_tool_calling_iterations": 8}
+    told = compare._settings(evaluation([1], **tools), evaluation([1]))
+    assert "tools differs: A {'calculator': {}}, B None" in told
+    assert len(compare._settings(evaluation([1], **tools), evaluation([1], **tools))) == 1
 
 
 def test_runs_of_different_questions_are_refused_before_any_weight_loads(recorded):

@@ -10,9 +10,9 @@ import pytest
 
 from data import tools
 from data.tools import ToolError
-from data.tools.native import native_factory
+from data.tools.native import NativeFactory
 from rewards.errors import ConfigError
-from rlconf.building.parts import build_grpo_config, build_task, build_tools
+from rlconf.building.parts import build_grpo_config, build_task, build_tools, reward_weights
 from rlconf.preview.validate import differences, report
 from rlconf.settings import plugins
 from rlconf.settings.check_tools import check_task_suits_tools, native_of, tool_use
@@ -211,18 +211,24 @@ def test_a_native_environment(plugin: Path, questions: list[str]) -> None:
     config = compose([*chat, "environment.country=7"])
     task = build_task(config)
     check_task_suits_tools(config, task)
-    desk = native_factory(native_of(task))()
+    desk = NativeFactory(native_of(task))()
     desk.reset(prompt="?")
     assert (desk.country, desk.ask(name="Ann"), desk.ask(name="Bo")) == (7, "Ann 1", "Bo 2")
     with pytest.raises(ToolError, match="expected str"):
         desk.ask(name=3)
     assert build_grpo_config(config, task, [1.0], "out").max_tool_calling_iterations == 8
     assert tool_use(config, task).name == "plug_desk"
+    assert reward_weights(config, task) == {"exact": 1.0}  # what says that a completion is right
+    text = report(compose([*chat, "trainer.max_tool_calling_iterations=3"]))
+    assert "plug_desk.ask: called in up to 3 turns of a completion" in text
+    assert "a call may take 10 s, in this process" in text
+    assert "nothing is called" not in text
     for overrides, text in (
+        ([*chat, "environment.max_turns=3"], r"max_turns=3: .*max_tool_calling_iterations"),
+        ([*chat, "environment.max_turn_tokens=3"], "max_turn_tokens=3: .* has no turns of its own"),
         (given, "environment=plug_desk, whose methods are tools, and model=tiny"),
         ([*given, *CHAT], "environment=plug_desk, .* sends plain text"),
         ([*chat, "environment=plug_empty"], "neither act nor a public method"),
     ):
-        config = compose(overrides)
         with pytest.raises(ConfigError, match=text):
-            check_task_suits_tools(config, build_task(config))
+            report(compose(overrides))
