@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from data.solutions.solution import Solution, unfit
+from data.solutions.solution import Solution, check_own_words, unfit
 from data.tasks import Row
 from rewards.errors import ConfigError
 from rewards.registry import did_you_mean
@@ -92,14 +92,24 @@ def from_solutions(
 
 
 def as_tokens(found: Iterable[Solution]) -> list[dict[str, Any]]:
-    """The tokens that were sampled, to be learnt by a model with the same tokenizer."""
+    """The tokens that were sampled, to be learnt by a model with the same tokenizer.
+
+    What a tool or an environment said in between is read and not learnt.
+    """
     return [
         {
             "input_ids": one.prompt_ids + one.completion_ids,
-            "labels": [IGNORED] * len(one.prompt_ids) + one.completion_ids,
+            "labels": [IGNORED] * len(one.prompt_ids) + _labels(one),
         }
         for one in found
     ]
+
+
+def _labels(one: Solution) -> list[int]:
+    """(T,) its tokens, `IGNORED` where a tool or an environment wrote them."""
+    own = one.mask or [1] * len(one.completion_ids)
+    pairs = zip(one.completion_ids, own, strict=True)
+    return [token if mine else IGNORED for token, mine in pairs]
 
 
 def as_texts(found: Iterable[Solution], rows: Iterable[Row]) -> list[dict[str, Any]]:
@@ -113,8 +123,10 @@ def as_texts(found: Iterable[Solution], rows: Iterable[Row]) -> list[dict[str, A
         `prompt` and `completion` each, as `from_rows` has them.
 
     Raises:
-        ConfigError: If `rows` lacks a question.
+        ConfigError: If `rows` lacks a question, or a solution has words that are not the model's.
     """
+    found = list(found)
+    check_own_words(found, "learnt as text")
     prompts = {str(row["id"]): row["prompt"] for row in rows}
     examples = []
     for one in found:

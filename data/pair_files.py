@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.pairs import PairSet
-from data.solutions.solution import Solution
+from data.solutions.solution import Solution, check_own_words
 from data.solutions.store import whole_or_not_at_all
 from rewards.errors import ConfigError
 
@@ -65,9 +65,10 @@ def write_pairs(
         The manifest: `file`, `identity`, and the counts of `describe`.
 
     Raises:
-        ConfigError: If there is no pair, with the reasons.
+        ConfigError: If there is no pair, with the reasons; or a solution is of several turns.
     """
     pairs.check_not_empty()
+    check_own_words((s for one in pairs for s in (one.chosen, one.rejected)), "made into pairs")
     path = Path(path)
     rows = [
         {

@@ -34,6 +34,10 @@ class AnswerTokens:
     text: str
     tokens: tuple[int, ...]
 
+    def shifted(self, places: int) -> AnswerTokens:
+        """The same where so many tokens stand before the ids that were searched."""
+        return AnswerTokens(self.text, tuple(token + places for token in self.tokens))
+
 
 class AnswerFinder:
     r"""`finder(ids)`: the final answer in a completion.

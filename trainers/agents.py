@@ -19,6 +19,7 @@ import torch
 from data.environments.play import COLUMNS, Episode, Turn, play
 from data.environments.settings import EnvironmentSettings
 from data.environments.wording import Wording
+from data.turns import own_turns
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,9 @@ class EnvironmentRollout:
     """Plays each completion of a batch as an episode: `OnlineTrainer(rollout_func=...)`.
 
     Rewards get the columns `success` (the environment's reward), `turns`, `num_tool_calls` (legal
-    actions) and `invalid_actions`. It has no state: what an episode is follows from its row.
+    actions), `invalid_actions` and `truncated` (a limit ended it); their text is the model's last
+    turn, and filters read all of its turns, but nothing that the environment said. It has no
+    state: what an episode is follows from its row.
 
     On several ranks all play on until the last episode of all is over: ranks that share the weights
     must generate equally often. A rank without an episode left writes a turn that nobody reads.
@@ -46,15 +49,14 @@ class EnvironmentRollout:
     def __call__(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
         """What TRL asks of a `rollout_func`, for the rows that `trainer.rows` holds."""
         began = perf_counter()
-        config = getattr(trainer.model.config, "text_config", trainer.model.config)
-        limits = self.settings.limits(
-            trainer.max_completion_length, getattr(config, "max_position_embeddings", None)
-        )
+        limits = self.settings.limits(trainer.max_completion_length, _context(trainer))
         wording = Wording(
             trainer.processing_class, trainer.eos_token_ids, trainer.chat_template_kwargs
         )
 
         def generate(_: Sequence[int], contexts: Sequence[list[int]], most: int) -> list[Turn]:
+            # The engine of vLLM ends a turn at its own length, and ranks that share it ask alike.
+            most = min(limits.max_turn_tokens, limits.max_tokens) if trainer.use_vllm else most
             with _at_most(trainer, most):
                 ids, log_probs = trainer._generate_single_turn(list(contexts), None, {}, 1)
             if log_probs is None:
@@ -70,6 +72,8 @@ class EnvironmentRollout:
 
         episodes = play(generate, trainer.rows, self._pool, wording, limits, needed=needed)
         self._report(episodes, trainer, perf_counter() - began)
+        for one in episodes:
+            _fill(one, trainer)
         columns = {name: [getattr(one, name) for one in episodes] for name in COLUMNS}
         log_probs = [one.log_probs for one in episodes] if trainer.use_vllm else None
         return {
@@ -79,6 +83,27 @@ class EnvironmentRollout:
             "env_mask": [one.env_mask for one in episodes],
             **columns,
         }
+
+    def spoken(
+        self, completion_ids: Sequence[list[int]], masks: Sequence[list[int]], trainer: Any
+    ) -> list[list[dict[str, str]]]:
+        """The turns of the model in each episode, as messages; one at least, if an empty one.
+
+        Args:
+            completion_ids: B lists of tokens.
+            masks: B lists, 1 where the model wrote the token.
+            trainer: that generated them.
+        """
+        return [
+            [
+                {
+                    "role": "assistant",
+                    "content": trainer._tokenizer.decode(ids[a:b], skip_special_tokens=True),
+                }
+                for a, b in own_turns(ids, mask, trainer.eos_token_ids) or [(0, 0)]
+            ]
+            for ids, mask in zip(completion_ids, masks, strict=True)
+        ]
 
     def _report(self, episodes: Sequence[Episode], trainer: Any, seconds: float) -> None:
         """Log what happened, over all ranks, and tell of environments that broke."""
@@ -127,6 +152,29 @@ class EnvironmentRollout:
                 one.row.get("id"),
                 one.failed,
             )
+
+
+def _context(trainer: Any) -> int | None:
+    """Tokens that what generates can read, prompt included; None if there is no limit."""
+    config = getattr(trainer.model.config, "text_config", trainer.model.config)
+    own: int | None = getattr(config, "max_position_embeddings", None)
+    if not trainer.use_vllm:
+        return own
+    engine = getattr(trainer.vllm_generation, "llm", None)  # none where vLLM is a server
+    if engine is not None:
+        return int(engine.llm_engine.model_config.max_model_len)
+    told = getattr(trainer.vllm_generation, "max_model_length", None)
+    return min((length for length in (told, own) if length is not None), default=None)
+
+
+def _fill(one: Episode, trainer: Any) -> None:
+    """Give an episode without a token one that is not the model's: TRL reads the last of each."""
+    end = trainer._tokenizer.eos_token_id
+    if end is None:
+        end = trainer._tokenizer.pad_token_id
+    one.prompt_ids = one.prompt_ids or [end]
+    if not one.completion_ids:
+        one.append(Turn([end], [0.0], [0.0]), by_model=False)
 
 
 def _ended(one: Episode) -> str:

@@ -19,9 +19,11 @@ from accelerate.utils import gather_object
 from torch import Tensor
 from transformers.trainer_utils import get_last_checkpoint
 
+from rewards.conversation import completion_text
 from rewards.errors import ConfigError
 from trainers import resume
 from trainers._trl import IMAGE_KEYS, policy_is_active
+from trainers.agents import EnvironmentRollout
 from trainers.compatibility import conflicts, remarks
 from trainers.curriculum import Curriculum
 from trainers.curriculum.callback import CurriculumCallback
@@ -176,6 +178,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         self._batch_signals: Signals | None = None
         self._scored: Any = None
         self._filter_batch: FilterBatch | None = None
+        self._spoken: list[list[dict[str, str]]] | None = None
         self._recorder: SignalRecorder | None = None
         self._listener: SignalRecorder | None = None
         self._shapers_ask = any(part.needs for part in self.shapers)
@@ -211,6 +214,8 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
     def _generate(self, prompts: Any) -> Any:
         # Listens only: rewards that ask for signals need the token ids, which they are not given.
         output = super()._generate(prompts)
+        if isinstance(self.rollout_func, EnvironmentRollout):
+            self._spoken = self.rollout_func.spoken(output[1], output[2], self)
         if self._recorder is not None and self._asked.of_tokens:
             prompt_ids, completion_ids, tool_mask, *_, images, tool_images = output
             pictured = images is not None or any(tool_images or ())
@@ -223,6 +228,12 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
     ) -> Tensor:
+        spoken = self._spoken
+        if spoken is not None:  # TRL's text of an episode has in it what the environment said
+            completions = [
+                completion_text(turns) if isinstance(prompt, str) else turns[-1:]
+                for turns, prompt in zip(spoken, prompts, strict=True)
+            ]
         batch = (inputs, prompts, completions, completion_ids_list)
         handing: Any = nullcontext()
         if self._recorder is not None and self._generated is not None:
@@ -236,7 +247,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         with self.phase("reward"), handing:
             matrix = super()._calculate_rewards(*batch)
         self._rewards = dict(zip(self.reward_func_names, matrix.unbind(dim=1), strict=True))
-        self._scored = inputs, completions, completion_ids_list
+        self._scored = inputs, spoken or completions, completion_ids_list
         if self.accuracy_reward is not None:
             scores = self._rewards[self.accuracy_reward]
             scores = scores[~scores.isnan()]
@@ -296,6 +307,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         finally:
             self._listener = self._generated = self._batch_signals = self._scored = None
             self._filter_batch = None
+            self._spoken = None
 
     def _weigh_rewards(self, training: bool) -> None:
         """Set the weights of decaying rewards for this generation; in evaluation they are 0."""
@@ -378,6 +390,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
                 completion_ids,
                 self._weighted_rewards(),
                 self.max_completion_length,
+                played=self._spoken is not None,
             )
         return self._filter_batch
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from trl import GRPOTrainer
 
+from data.turns import last_turn
 from rewards.errors import ConfigError, RewardError
 from rewards.spans import AnswerFinder
 from trainers._trl import is_async_callable, pad
@@ -201,9 +202,7 @@ class RewardSignals:
             return None
         if generated.tool_mask is None:
             return 0, ids
-        own = list(generated.tool_mask[row])
-        stop = len(own) - own[::-1].index(1) if 1 in own else 0
-        start = stop - own[:stop][::-1].index(0) if 0 in own[:stop] else 0
+        start, stop = last_turn(ids, generated.tool_mask[row], trainer.eos_token_ids)
         return start, ids[start:stop]
 
     def _columns(
@@ -245,7 +244,7 @@ def _within(turn: tuple[int, list[int]], find: AnswerFinder) -> list[int] | None
     """The answer's tokens in a completion of which only a part is searched."""
     start, ids = turn
     found = find(ids)
-    return None if found is None else [start + token for token in found.tokens]
+    return None if found is None else list(found.shifted(start).tokens)
 
 
 def call_keywords(

@@ -7,6 +7,7 @@ mask that says which is which.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from data.environments.pool import Pool, Said
 from data.environments.wording import Wording
 from data.row import Row
 
-COLUMNS = ("success", "turns", "num_tool_calls", "invalid_actions")
+COLUMNS = ("success", "turns", "num_tool_calls", "invalid_actions", "truncated")
 """Columns that playing adds to a row, for rewards to read."""
 
 
@@ -97,6 +98,13 @@ class Episode:
         """What rewards may read of it, `COLUMNS`."""
         return {name: getattr(self, name) for name in COLUMNS}
 
+    def room(self, limits: Limits) -> int:
+        """How many tokens fit behind it; 0 or less: none."""
+        room = limits.max_tokens - len(self.completion_ids)
+        if limits.max_context is None:
+            return room
+        return min(room, limits.max_context - len(self.prompt_ids) - len(self.completion_ids))
+
     def hear(self, said: Said) -> None:
         """Note how the episode stands now."""
         self.success, self.failed = said.reward, said.failed
@@ -123,7 +131,7 @@ def play(
 
     An episode ends when its environment says so, when it has no turn or no token left (an
     observation that leaves no room for another turn is left out), or when its environment breaks:
-    then it failed and its reward is 0.
+    then it failed and its reward is 0. One that never had room for a turn has no completion.
 
     Args:
         generate: Writes the turns.
@@ -145,20 +153,43 @@ def play(
     prompts = wording.prompts([row["prompt"] for row in rows], first)
     for one, ids in zip(episodes, prompts, strict=True):
         one.prompt_ids = ids
-    most = min(limits.max_turn_tokens, limits.max_tokens)
-    active = [at for at, one in enumerate(episodes) if not one.over]
-    while wanted := needed(len(active)):
+        if not ids and one.failed is None:
+            one.failed, one.success = "the prompt has no tokens, and reset added none", 0.0
+        one.truncated = one.failed is None and one.room(limits) <= 0
+    # A turn that nobody reads follows a single token, which fits any context.
+    spare_context = [*next(filter(None, prompts), [min(wording.ends, default=0)])[:1]]
+    while True:
+        active, most = _next(episodes, limits)
+        wanted = needed(len(active))
+        if not wanted:
+            return episodes
         contexts = [episodes[at].prompt_ids + episodes[at].completion_ids for at in active]
         spare = max(0, wanted - len(active))
-        written = generate([*active, *[-1] * spare], [*contexts, *[prompts[0]] * spare], most)
+        written = generate([*active, *[-1] * spare], [*contexts, *[spare_context] * spare], most)
         whole = {}
         for at, turn in zip(active, written[: len(active)], strict=True):
             if _add(episodes[at], turn, wording, limits):
                 whole[at] = wording.turn(turn.ids)
         for at, said in pool.act(whole).items():
             _answer(episodes[at], said, wording, limits)
-        active = [at for at in active if not episodes[at].over]
-    return episodes
+
+
+def _next(episodes: Sequence[Episode], limits: Limits) -> tuple[list[int], int]:
+    """Which episodes get a turn now, and of how many tokens at most.
+
+    All that go on, but where the model cannot read a whole turn more behind some: these wait until
+    the others are over. A batch has one limit, and neither may cost the others a part of their turn
+    nor run beyond what the model can read.
+    """
+    turn = min(limits.max_turn_tokens, limits.max_tokens)
+    context = sys.maxsize if limits.max_context is None else limits.max_context
+    most = {
+        at: min(turn, context - len(one.prompt_ids) - len(one.completion_ids))
+        for at, one in enumerate(episodes)
+        if not one.over
+    }
+    longest = max(most.values(), default=turn)
+    return [at for at, tokens in most.items() if tokens == longest], longest
 
 
 def _add(one: Episode, turn: Turn, wording: Wording, limits: Limits) -> bool:
@@ -166,7 +197,7 @@ def _add(one: Episode, turn: Turn, wording: Wording, limits: Limits) -> bool:
     if not turn.ids:  # nothing was written, so nothing comes of it
         one.truncated = True
         return False
-    room = limits.max_tokens - len(one.completion_ids)
+    room = one.room(limits)
     cut = len(turn.ids) > room or (len(turn.ids) == room and not wording.ended(turn.ids))
     one.append(Turn(turn.ids[:room], turn.log_probs[:room], turn.entropy[:room]), by_model=True)
     one.turns += 1
@@ -190,13 +221,7 @@ def _answer(one: Episode, said: Said, wording: Wording, limits: Limits) -> None:
     except ValueError as error:
         one.failed, one.success = str(error), 0.0
         return
-    length = len(one.completion_ids) + len(ids)
-    context = len(one.prompt_ids) + length
-    if (
-        one.turns >= limits.max_turns
-        or length >= limits.max_tokens
-        or (limits.max_context is not None and context >= limits.max_context)
-    ):
+    if one.turns >= limits.max_turns or len(ids) >= one.room(limits):
         one.truncated = True
         return
     nothing = [0.0] * len(ids)

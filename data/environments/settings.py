@@ -11,6 +11,7 @@ from data.environments.play import Episode, Limits
 from data.environments.pool import Pool
 from data.environments.wording import Wording
 from data.tools.results import ResultLimits
+from data.turns import last_turn
 from rewards.errors import ConfigError
 
 
@@ -74,9 +75,9 @@ class EnvironmentSettings:
         return {name: float(value) for name, value in episode.columns.items()}
 
     def text(self, wording: Wording, episode: Episode) -> str:
-        """What rewards read as the completion: all of it."""
-        said: str = wording.turn(episode.completion_ids)
-        return said
+        """What rewards read as the completion: the model's last turn."""
+        begin, end = last_turn(episode.completion_ids, episode.env_mask, wording.ends)
+        return wording.turn(episode.completion_ids[begin:end])
 
     def limits(self, max_tokens: int, max_context: int | None = None) -> Limits:
         """The limits of an episode.

@@ -13,7 +13,9 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.solutions.prefix import plain_cache
+from data.solutions.sample import end_tokens
 from data.solutions.solution import Solution
+from data.turns import last_turn
 from rewards.answers import Locator
 from rewards.confidence import Aggregate, crew_score, head_scaling
 from rewards.confidence.certainty import certainty_given_logsumexp
@@ -92,7 +94,8 @@ def score(
     """
     _check(measures, aggregate, batch_size, solutions)
     find = AnswerFinder(tokenizer, locator, pattern, span)
-    answers = [find(solution.completion_ids) for solution in solutions]
+    ends = end_tokens(model.generation_config, tokenizer)
+    answers = [_answer(solution, find, ends) for solution in solutions]
     jobs = [_job(*pair, measures) for pair in zip(solutions, answers, strict=True)]
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or torch.inf
     long = sum(len(job.ids) > limit for job in jobs)
@@ -140,11 +143,19 @@ class _Job:
     answer: list[int]
 
 
+def _answer(solution: Solution, find: AnswerFinder, ends: Sequence[int]) -> AnswerTokens | None:
+    """The answer in the model's last turn, as in training, and in nothing said to it."""
+    if not solution.mask:
+        return find(solution.completion_ids)
+    begin, end = last_turn(solution.completion_ids, solution.mask, ends)
+    found = find(solution.completion_ids[begin:end])
+    return None if found is None else found.shifted(begin)
+
+
 def _job(solution: Solution, answer: AnswerTokens | None, measures: Sequence[str]) -> _Job:
     tokens = () if answer is None or "crew" not in measures else answer.tokens
     whole = any(name != "crew" for name in measures)
     own = solution.own
-    tokens = tuple(set(tokens).intersection(own)) if solution.mask else tokens
     wanted = own if whole else sorted(tokens)
     first = len(solution.prompt_ids)
     last = wanted[-1] + 1 if wanted else 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
+
+from rewards.errors import ConfigError
 
 Finish = Literal["stop", "length"]
 
@@ -56,6 +59,29 @@ class Solution:
         """Places in `completion_ids` of the tokens that the model wrote."""
         count = len(self.completion_ids)
         return [at for at in range(count) if not self.mask or self.mask[at]]
+
+
+def check_own_words(solutions: Iterable[Solution], use: str) -> None:
+    """Refuse solutions in which tools or an environment had a say, where all of a text is learnt.
+
+    Args:
+        solutions: Any.
+        use: What is done with them, such as "made into pairs".
+
+    Raises:
+        ConfigError: There is one.
+    """
+    if any(one.mask for one in solutions):
+        raise other_words(use)
+
+
+def other_words(use: str) -> ConfigError:
+    """The error of `check_own_words`."""
+    return ConfigError(
+        f"solutions with what tools or an environment said in them cannot be {use}: it would be "
+        "learnt as though the model had written it. trainer=sft with demonstrations.as_text=false "
+        "learns the model's own tokens of them"
+    )
 
 
 def unfit(solution: Solution) -> str | None:

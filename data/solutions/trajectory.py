@@ -31,6 +31,8 @@ def confidence_of(solution: Solution, measure: str) -> float | None:
     if measure not in KEPT or not solution.log_probs or not solution.entropy:
         return None
     own = solution.own
+    if not own:
+        return None
     mean = [
         math.fsum(values[at] for at in own) / len(own)
         for values in (solution.log_probs, solution.entropy)

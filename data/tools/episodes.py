@@ -24,6 +24,7 @@ from data.row import Row
 from data.tools.base import Function, make_tool
 from data.tools.native import NativeFactory, method_tools
 from data.tools.parsing import guard_parser
+from data.turns import last_turn
 from rewards.conversation import completion_text
 
 __all__ = ["ToolUse", "execute"]
@@ -80,8 +81,10 @@ class ToolUse:
 
     def text(self, wording: Any, episode: Episode) -> str:
         """What rewards read as the completion: the last turn, as in training."""
-        turns = _turns(episode.completion_ids, episode.env_mask)
-        return completion_text([wording.turn(turns[-1])]) if turns else ""
+        begin, end = last_turn(episode.completion_ids, episode.env_mask, wording.ends)
+        if begin == end:
+            return ""
+        return completion_text([wording.turn(episode.completion_ids[begin:end])])
 
 
 def execute(call: Mapping[str, Any], tools: Mapping[str, Function]) -> Message:
@@ -207,16 +210,3 @@ class _ToolWording(Wording):
         from trl.chat_template_utils import parse_response
 
         return parse_response(self.tokenizer, list(ids), prefix=self._prefix, tools=self._tools)
-
-
-def _turns(ids: Sequence[int], mask: Sequence[int]) -> list[list[int]]:
-    """The tokens of each turn of the model."""
-    turns: list[list[int]] = []
-    before = 0
-    for token, own in zip(ids, mask, strict=True):
-        if own and not before:
-            turns.append([])
-        if own:
-            turns[-1].append(token)
-        before = own
-    return turns

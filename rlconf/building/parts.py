@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.tools.native import NativeFactory
+from data.turns import last_turn
 from rewards import overlapped
 from rewards.errors import ConfigError
 from rlconf.building.policy import build_model, build_peft, build_tokenizer
@@ -459,11 +460,22 @@ def check_same_tokens(
     Raises:
         ConfigError: naming the first such solution.
     """
-    for one in [one for one in solutions if not one.mask][:100]:
-        text = tokenizer.decode(one.completion_ids, skip_special_tokens=True)
-        if text != one.text:
+    for one in [one for one in solutions if one.text or not one.mask][:100]:
+        ids = one.completion_ids
+        if one.mask:  # its text is the last turn
+            begin, end = last_turn(ids, one.mask, [tokenizer.eos_token_id])
+            ids = ids[begin:end]
+        text = tokenizer.decode(ids, skip_special_tokens=True)
+        # A turn in a chat with tools was parsed: its calls are left out, its thinking marked anew.
+        same = _unmarked(one.text) in _unmarked(text) if one.mask else text == one.text
+        if not same:
             raise ConfigError(
                 f"{source} was sampled with another tokenizer: the tokens of "
                 f"{one.text[:40]!r} read {text[:40]!r} here. Sample again with this model, or "
                 f"train the one that was sampled{otherwise}"
             )
+
+
+def _unmarked(text: str) -> str:
+    """Without white space and the marks of thinking."""
+    return "".join(text.replace("<think>", "").replace("</think>", "").split())

@@ -183,6 +183,12 @@ def _misfit(config: Config, name: str) -> str | None:
             f"environment {name!r} and trainer={method}: nothing is sampled in training that could "
             "be played; use trainer=grpo, or another task"
         )
+    if config.trainer.get("mask_truncated_completions") and not get(name).native:
+        return (
+            f"environment {name!r} and trainer.mask_truncated_completions=true: whether an episode "
+            "was cut off does not show in its last token; set it to false, and leave cut episodes "
+            "out with filter=[overlong]"
+        )
     if config.tools and not get(name).native:
         return (
             f"environment {name!r} and tools=[{','.join(config.tools)}]: its turns are text, and "

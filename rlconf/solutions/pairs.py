@@ -32,6 +32,7 @@ from data.solutions import (
     write_solutions,
 )
 from data.solutions.judging import MEASURES
+from data.solutions.solution import check_own_words, other_words
 from rewards.errors import ConfigError
 from rewards.spans import AnswerFinder
 from rlconf.building.parts import build_reward, build_task, check_same_tokens, short_enough
@@ -130,6 +131,8 @@ def check_locator(config: Config, task: Task) -> None:
 def sample_and_score(config: Config, files: PairFiles, world: World, reporter: Reporter) -> None:
     """The files up to the pairs, unless they are there; every process must call this."""
     task = build_task(config)
+    if config.pairs.method != "rest_em" and (config.tools or task.environment is not None):
+        raise other_words("made into pairs")
     check_locator(config, task)
     rows, notes = seed_questions(config, task)
     for note in notes:
@@ -269,6 +272,7 @@ def _choose(config: Config, files: PairFiles, iteration: int) -> dict[str, Any]:
     solutions = read_solutions(files.source)
     if config.pairs.method == "rest_em":
         return _write_right_ones(config, files, solutions, identity)
+    check_own_words(solutions, "made into pairs")
     pairs = choose_pairs(config, solutions)
     tokenizer = build_tokenizer(config, build_task(config))
     check_same_tokens(str(files.source), solutions, tokenizer)

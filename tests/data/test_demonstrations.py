@@ -48,6 +48,14 @@ def test_solutions_are_learnt_token_by_token():
     assert found == [{"input_ids": [1, 2, 3, 4], "labels": [-100, -100, 3, 4]}]
 
 
+def test_what_others_said_in_a_solution_is_read_and_not_learnt():
+    told = replace(RIGHT, completion_ids=[3, 7, 4], mask=[1, 0, 1])
+    found, _ = from_solutions([told])
+    assert found == [{"input_ids": [1, 2, 3, 7, 4], "labels": [-100, -100, 3, -100, 4]}]
+    with pytest.raises(ConfigError, match=r"said in them cannot be learnt as text.*as_text=false"):
+        as_texts([told], [ROW])
+
+
 def test_only_right_finished_different_solutions_are_taken():
     solutions = [
         RIGHT,

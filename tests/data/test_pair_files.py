@@ -30,6 +30,11 @@ def write(path, solutions=(RIGHT, WRONG), **changes):
     return write_pairs(path, build_pairs(solutions, 3), **settings)
 
 
+def test_what_others_said_is_no_part_of_a_pair(tmp_path):
+    with pytest.raises(ConfigError, match="said in them cannot be made into pairs"):
+        write(tmp_path / "p.parquet", (RIGHT, replace(WRONG, mask=[1, 0])))
+
+
 def test_a_file_round_trips_and_is_the_same_bytes_each_time(tmp_path):
     path = tmp_path / "new" / "p.parquet"
     manifest = write(path, iteration=2)

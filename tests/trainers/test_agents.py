@@ -14,7 +14,8 @@ from data.environments import EnvironmentSettings, Reply, environment
 from data.environments.base import _ENVIRONMENTS
 from data.tasks import make_task
 from trainers import OnlineTrainer
-from trainers.agents import EnvironmentRollout
+from trainers.agents import EnvironmentRollout, _context
+from trainers.filters import make_filter
 from trainers.models.characters import character_tokenizer
 from trainers.replay import ReplaySettings
 from trainers.shapers import make_shaper
@@ -105,6 +106,29 @@ def test_rewards_mask_and_metrics(build) -> None:
     assert set(trainer._generate_single_turn.limits) == {9}
     assert trainer.generation_config.max_new_tokens == 20
     assert "sampling_per_token_logps" not in output
+
+
+def test_rewards_and_filters_read_what_the_model_wrote(build) -> None:
+    """A box, or a character of no meaning, that the environment wrote is not the model's."""
+    read: list[Any] = []
+
+    def reads(completions: list[str], truncated: list[bool], **_: Any) -> list[float]:
+        read.extend(zip(completions, truncated, strict=True))
+        return [0.0] * len(completions)
+
+    filters = [make_filter("void", how="number", tool_call=False)]
+    trainer = build(reward_funcs=[reads, rewards.get("success")], filters=filters)
+    seen: list[Any] = []
+    original = trainer.filter_batch
+    trainer.filter_batch = lambda batch: seen.append(original(batch)) or seen[-1]
+    generate(trainer)
+    hidden = TASK.train[0]["hidden"]
+    assert read[:4] == [(hidden, False), ("11", False), ("a", False), (hidden, False)]
+    assert seen[0].texts[:4] == [hidden, "11", "a", hidden]
+    assert [one["content"] for one in seen[0].messages[0]] == ["a", "b", hidden]
+    assert seen[0].truncated.tolist() == [False] * 16
+    # Those that looked to the end, and were told digits.
+    assert trainer._metrics["train"]["filter/void"] == [0.25]
 
 
 @pytest.mark.parametrize("parts", [{}, {"shapers": ["ucas"]}, {"loss_type": "dr_grpo"}])
@@ -216,11 +240,47 @@ def test_one_that_breaks_is_told_once_and_the_run_goes_on(build, moody, caplog) 
     assert "OSError: the house is closed" in told[0]
 
 
+def test_episodes_without_a_token_of_the_model_do_not_end_the_run(
+    build, moody, monkeypatch
+) -> None:
+    """They hold one masked token: TRL reads the last one of each completion."""
+
+    def shut(self: Any, row: Any) -> str:
+        raise OSError("the house is closed")
+
+    monkeypatch.setattr(type(EnvironmentSettings(moody).make()), "reset", shut)
+    trainer = build(
+        environment=moody,
+        shapers=[make_shaper("ucas")],
+        filters=[make_filter(name) for name in ("repetitive", "unreadable", "overlong")],
+        replay=ReplaySettings(min_groups=1, warm_up=0),
+        max_steps=2,
+    )
+    trainer.train()
+    output = generate(trainer)
+    assert output["completion_ids"].tolist() == [[TOKENIZER.eos_token_id]] * 16
+    assert not own(output).any()
+    assert trainer._metrics["train"]["env/failed"] == [1.0]
+    assert not trainer.replay.replay.trajectories
+
+
+def test_an_engine_that_writes_nothing(build) -> None:
+    trainer = build()
+    trainer._generate_single_turn = lambda contexts, *_: ([[]] * len(contexts), None)
+    output = generate(trainer)
+    assert not own(output).any()
+    assert trainer._metrics["train"]["env/truncated"] == [1.0]
+
+
 def test_log_probs_of_an_engine_that_gives_them_stand_at_the_models_tokens(build) -> None:
     trainer = build()
     scripted, asked = trainer._generate_single_turn, []
     trainer.use_vllm = True
-    trainer.vllm_generation = SimpleNamespace(max_completion_length=20)
+    engine = SimpleNamespace(model_config=SimpleNamespace(max_model_len=30))
+    trainer.vllm_generation = SimpleNamespace(
+        max_completion_length=20, llm=SimpleNamespace(llm_engine=engine)
+    )
+    assert _context(trainer) == 30
 
     def write(contexts: Any, images: Any, fields: Any, generations: int) -> Any:
         asked.append((generations, trainer.vllm_generation.max_completion_length))

@@ -42,9 +42,9 @@ class FilterBatch:
 
     Attributes:
         completion_ids: B lists of the tokens that the policy wrote, without a tool's output.
-        lengths: (B,) tokens of the completion, a tool's output included.
+        lengths: (B,) tokens of the completion, a tool's or environment's output included.
         texts: B texts of the last assistant turn, as rewards see them.
-        messages: B lists of messages.
+        messages: B lists of messages; of an episode the model's own turns.
         tool_calls: (B,) assistant turns that called a tool.
         columns: columns of the data set, lists of B.
         rewards: (world * B,) weighted sum of the rewards, NaN where nothing scored; the same on
@@ -52,6 +52,7 @@ class FilterBatch:
         num_generations: G.
         max_completion_length: of a completion, in tokens.
         comm: collectives over ranks. Every rank must make the same calls whatever its data.
+        truncated: (B,) bool, the episodes that a limit ended; None where completions are none.
     """
 
     completion_ids: Sequence[Sequence[int]]
@@ -64,6 +65,7 @@ class FilterBatch:
     num_generations: int
     max_completion_length: int
     comm: Comm
+    truncated: Tensor | None = None
 
 
 FilterFunction = Callable[[FilterBatch, Any], Tensor]

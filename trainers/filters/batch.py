@@ -23,16 +23,19 @@ def filter_batch(
     completion_ids: Sequence[Sequence[int]],
     rewards: Tensor,
     max_completion_length: int,
+    *,
+    played: bool = False,
 ) -> FilterBatch:
     """Put together what filters see.
 
     Args:
         batch: the tensors of this rank's rows.
         inputs: B rows of the data set.
-        completions: B texts or message lists, as rewards are given them.
+        completions: B texts or message lists, as rewards are given them; of an episode all turns.
         completion_ids: B lists, a tool's output among them.
         rewards: (world * B,) weighted sums.
         max_completion_length: in tokens.
+        played: whether the completions are episodes in a text environment.
     """
     messages = [completion_messages(one) for one in completions]
     columns = {name: [row[name] for row in inputs] for name in inputs[0]}
@@ -51,4 +54,5 @@ def filter_batch(
         num_generations=batch.num_generations,
         max_completion_length=max_completion_length,
         comm=batch.comm,
+        truncated=torch.tensor(columns["truncated"], device=device) if played else None,
     )

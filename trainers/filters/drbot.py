@@ -16,7 +16,12 @@ from trainers.maths import filters
 
 @rollout_filter("overlong")
 def overlong(batch: FilterBatch, settings: object) -> Tensor:
-    """Leave out completions as long as the limit: they were cut off, or might have been."""
+    """Leave out completions as long as the limit: they were cut off, or might have been.
+
+    Of episodes those that a limit ended, of tokens, turns or context.
+    """
+    if batch.truncated is not None:
+        return ~batch.truncated.bool()
     return filters.overlong(batch.lengths, batch.max_completion_length)
 
 

@@ -227,7 +227,7 @@ class ReplayPart:
 
     def _worthy(self, batch: ShaperBatch) -> Tensor:
         """(B,) bool, the rows that may be stored whatever their advantage."""
-        worthy = torch.ones_like(batch.group_id, dtype=torch.bool)
+        worthy = batch.mask.any(dim=1)  # an episode that broke at once has no token to learn
         if self.settings.require_outcome_positive:
             worthy &= batch.comm.local(batch.rewards[self.trainer.accuracy_reward]) >= 1
         if self.settings.require_tool_call:

@@ -98,6 +98,8 @@ def test_a_rank_without_episodes_goes_on_writing_for_nobody():
         (Limits(8, 9, 3), ["a."], "a."),  # the digit fits and a turn behind it does not
         (Limits(8, 9, 4), ["a.", "b."], "a.4b"),  # the turn is cut
         (Limits(8, 9, 30, max_context=5), ["a."], "a."),
+        (Limits(8, 9, 30, max_context=4), ["a4?.."], "a4"),  # the turn is cut
+        (Limits(8, 9, 30, max_context=2), [], ""),  # the prompt leaves no room
     ],
 )
 def test_a_limit_truncates(limits, script, completion):
@@ -105,6 +107,23 @@ def test_a_limit_truncates(limits, script, completion):
     assert text(one.completion_ids) == completion
     assert len(one.env_mask) == len(one.log_probs) == len(completion)
     assert (one.truncated, one.done, one.success) == (True, False, 0.0)
+
+
+def test_no_context_is_exceeded_and_no_turn_cut_for_another():
+    """The second has four tokens left, and waits until those with room for a turn are over."""
+    rows = [ROW, ROW | {"prompt": "2" * 10 + "?"}]
+    generate, limits = scripted(["b.", "47."], ["47."]), Limits(8, 9, 30, max_context=15)
+    played = play(generate, rows, pool(), Wording(TOKENIZER, [EOS]), limits)
+    assert [(at, most) for at, _, most in generate.asked] == [([0], 9), ([0], 9), ([1], 4)]
+    assert [one.success for one in played] == [1.0, 1.0]
+
+
+def test_an_empty_prompt_needs_words_of_the_environment():
+    empty = [ROW | {"prompt": ""}]
+    (one,) = run(["x."], make=lambda: Says(Reply("", done=True), 1.0, opening="xy"), rows=empty)
+    assert (text(one.prompt_ids), one.success) == ("xy", 1.0)
+    (one,) = run(["x."], rows=empty)
+    assert one.failed == "the prompt has no tokens, and reset added none"
 
 
 def test_a_turn_that_ends_at_the_limit_counts():

@@ -116,6 +116,20 @@ def test_crew_is_that_of_full_logits(llama, boxes) -> None:
         assert 0 < one.confidence["crew"] <= 1
 
 
+def test_only_the_last_turn_answers(llama, boxes) -> None:
+    """Not a box that an environment wrote, nor the model's own of a turn before."""
+    own, said = ["\\boxed{", "4", "}", "<eos>"], ["\\boxed{", "8", "}"]
+    found = []
+    for turns in ([own, said, own], [own, said], [own, said, ["x", "<eos>"]], [said]):
+        (one,) = written([piece for turn in turns for piece in turn])
+        mask = [int(turn is not said) for turn in turns for _ in turn]
+        (scored,) = score(llama, boxes, [replace(one, mask=mask)])
+        found.append((scored.answer, scored.confidence.get("crew")))
+    assert [answer for answer, _ in found] == ["4", "4", None, None]
+    (last,) = written([*own, *said, *own])
+    assert found[0][1] == pytest.approx(full(llama, last)[0][8].exp().item(), rel=1e-5)
+
+
 def test_measures_of_the_whole_completion(llama, boxes) -> None:
     scored = score(
         llama, boxes, SOLUTIONS, measures=("crew", "mean_log_prob", "self_certainty"), batch_size=2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from data.pairs import build_pairs
 from data.solutions import Solution, score, scorer_fingerprint, write_solutions
 from rewards.errors import ConfigError
 from rlconf.building.methods import make_training
-from rlconf.building.parts import build_task
+from rlconf.building.parts import build_task, check_same_tokens
 from rlconf.building.policy import build_model
 from rlconf.settings.compose import compose
 from rlconf.settings.schema import Config
 from rlconf.settings.trl_fields import CONFIG_CLASSES
 from trainers import CRewDPOTrainer, OnlineTrainer
+from trainers.models.characters import character_tokenizer
 from trainers.sft import GuardedSFT
 
 SMALL = [
@@ -174,6 +176,15 @@ def test_sft_refuses_tokens_of_another_tokenizer(tmp_path: Path):
     write_solutions(path, [replace(first, completion_ids=first.completion_ids[::-1])])
     with pytest.raises(ConfigError, match="sampled with another tokenizer"):
         make_training(compose([*SFT, f"demonstrations.path={path}"]), tmp_path)
+
+
+@pytest.mark.parametrize(("text", "same"), [("12", True), ("13", False), ("", True)])
+def test_tokens_of_episodes_are_compared_by_the_last_turn(text: str, same: bool):
+    tokenizer = character_tokenizer("012 ")
+    ids = [*tokenizer("0 12")["input_ids"], tokenizer.eos_token_id]
+    one = Solution("q", 0, [1], ids, text, "stop", mask=[1, 0, 1, 1, 1])
+    with nullcontext() if same else pytest.raises(ConfigError, match="another tokenizer"):
+        check_same_tokens("here", [one], tokenizer)
 
 
 @pytest.mark.parametrize("reentrant", [False, True])

@@ -81,6 +81,10 @@ def test_one_chosen_for_a_task_of_another_kind_decides_what_is_right(tmp_path):
         (["task=peek", "environment.spare_turns=-1"], "spare_turns=-1: expected 0 or more"),
         (["task=peek", "trainer=sft"], "environment 'peek' and trainer=sft: nothing is sampled"),
         (["environment=peek", "task=peek", "trainer=dpo"], "'peek' and trainer=dpo"),
+        (
+            ["task=peek", "trainer.mask_truncated_completions=true"],
+            "does not show in its last token; set it to false",
+        ),
     ],
 )
 def test_refused_before_anything_loads(overrides, said):

@@ -34,6 +34,12 @@ def test_overlong_is_the_limit_itself():
     assert kept("overlong", given) == [True, False, False]
 
 
+def test_overlong_of_episodes_are_those_that_a_limit_ended():
+    """Whatever their length: one may win with its last token, or end as text and not as a game."""
+    given = batch(["a", "b"], lengths=torch.tensor([3, 7]), truncated=torch.tensor([True, False]))
+    assert kept("overlong", given) == [False, True]
+
+
 def test_void_has_neither_answer_nor_call():
     given = batch(["so \\boxed{4}", "I do not know", "", "\\boxed{4"])
     assert kept("void", given) == [True, False, False, False]
