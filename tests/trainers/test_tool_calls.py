@@ -281,7 +281,7 @@ def test_ucas_replay_filters_and_decay_work_on_what_was_written(build, monkeypat
     rollouts: list[Any] = []
     views: list[Any] = []
     make = online.filter_batch
-    monkeypatch.setattr(online, "filter_batch", lambda *a: views.append(a) or make(*a))
+    monkeypatch.setattr(online, "filter_batch", lambda *a, **k: views.append(a) or make(*a, **k))
     trainer = build(
         ["sum", "twice", "none", "always"],
         shapers=[make_shaper("ucas")],
