@@ -13,7 +13,7 @@ from rewards.registry import Registry, did_you_mean
 
 # Importing a module registers what it defines; the last import, because each needs the above.
 from rewards import boxed, crew, exact, format, length, math, reasoning_gym, success  # isort: skip
-from rewards import table, tool_calls  # isort: skip
+from rewards import table, tool_calls, valid_turns  # isort: skip
 
 __all__ = [
     "CheckpointError",
@@ -44,4 +44,5 @@ __all__ = [
     "success",
     "table",
     "tool_calls",
+    "valid_turns",
 ]

@@ -8,11 +8,11 @@ Overridden, always through `super()` (see `trainers/online.py`):
     GRPOTrainer._generate_and_score_completions(inputs) -> dict
     GRPOTrainer._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         -> (world*B, R)
+    GRPOTrainer._prepare_inputs(generation_batch), which keeps the micro-batches of a generation in
+        _buffered_inputs, and ._get_per_token_logps_and_entropies as below (see `trainers/speed/`)
     GRPOTrainer._tool_call_loop(prompts, prompt_ids, ...), which calls
         GRPOTrainer._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations,
         has_tool_images=False) -> (completion_ids, logprobs) once a turn (`trainers/tool_calls.py`)
-    GRPOTrainer._prepare_inputs(generation_batch), which keeps the micro-batches of a generation in
-        _buffered_inputs, and ._get_per_token_logps_and_entropies as below (see `trainers/speed/`)
     GRPOTrainer._compute_loss(model, inputs) -> scalar, divided by the accumulated micro-batches
         (what else it is divided by is in `trainers/replay/loss.py`); the policy's forward is the
         first in it

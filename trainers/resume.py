@@ -78,6 +78,7 @@ def looks(trainer: Any) -> State:
             "per_device_train_batch_size": args.per_device_train_batch_size,
             "gradient_accumulation_steps": args.gradient_accumulation_steps,
             "steps_per_generation": args.steps_per_generation,
+            "speed.skip": trainer.speed.skip,
         },
     }
 
@@ -188,7 +189,10 @@ def load(trainer: Any, checkpoint: Path) -> State:
 
 
 def is_exhausted(trainer: Any, checkpoint: Path) -> bool:
-    """Whether the training that wrote the checkpoint had ended, because all was mastered."""
+    """Whether the training that wrote the checkpoint had ended, because all was mastered.
+
+    The curriculum takes its state from the checkpoint.
+    """
     if trainer.curriculum is None:
         return False
     kept = load_state(checkpoint / STATE_FOLDER, "rank-0")["parts"].get("curriculum")

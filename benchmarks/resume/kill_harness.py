@@ -72,23 +72,50 @@ SCENARIOS: dict[str, tuple[int, str]] = {
         "trainer.steps_per_generation=2 trainer.num_iterations=2 trainer.save_steps=3 "
         "task.train_size=9",  # 4 prompts a batch
     ),
+    "two stages by pass rate, num_iterations 2": (
+        1,
+        "curriculum=star curriculum.path=../d.parquet sampling.path=../d.parquet sampling.n=8 "
+        "curriculum.threshold=0.2 curriculum.round_batches=2 "
+        "curriculum.stages=[{stage:easy,trainer:{max_steps:12}},"
+        "{stage:hard,trainer:{max_steps:14,num_generations:4,learning_rate:5e-4}}] "
+        "task.levels=[2,3] task.train_size=64 task.test_size=16 task.dev_size=8 "
+        "trainer.per_device_train_batch_size=8 trainer.num_iterations=2 trainer.save_steps=3",
+    ),
+    "two stages online, LoRA": (
+        1,
+        "curriculum=online curriculum.by=level curriculum.stages=[{trainer:{max_steps:12}},"
+        "{mixture:{hard:1.0},trainer:{max_steps:14,learning_rate:2e-3}}] peft=lora "
+        "task.levels=[2,3] task.train_size=64 task.test_size=16 task.dev_size=8 "
+        "trainer.per_device_train_batch_size=8 trainer.num_iterations=2 trainer.save_steps=3",
+    ),
 }
+# Where a run of two stages is killed, as `victim` has it, with the most seconds.
+STAGED = (
+    "0|metrics.jsonl|5|0.3",  # stage 1
+    "0|stage1/checkpoint-9/trainer_state.json|1|0.01",  # a checkpoint of stage 1 in the writing
+    "0|stage1/checkpoint-12/.COMPLETE.json|1|0.5",  # stage 1 is done
+    "0|stage1/checkpoint-12/rlconf_state/rank-0.json|1|0.5",  # it is read, or stage 2 begun
+    "0|stage2/checkpoint-3/trainer_state.json|1|0.01",  # the first checkpoint of stage 2
+    "0|stage2/checkpoint-6/.COMPLETE.json|1|0.5",  # stage 2, which is resumed
+)
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 TIMES = ("time", "step_time", "runtime", "per_second", "seconds_share")
 
 
-def session(folder: Path, scenario: str, kill: str = "", fork: bool = False) -> int:
+def session(
+    folder: Path, scenario: str, kill: str = "", fork: bool = False, command: str = "train"
+) -> int:
     """One start of the training in `folder`; its exit status, negative if ended by a signal."""
     processes, overrides = SCENARIOS[scenario]
-    arguments = [*BASE.split(), *overrides.split()]
+    arguments = [command, *BASE.split(), *overrides.split()]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("a") as output:
         if fork:
             return _forked(folder, arguments, kill, processes, output.fileno())
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-        command = [sys.executable, *(launcher if processes > 1 else []), str(HERE / "victim.py")]
+        python = [sys.executable, *(launcher if processes > 1 else []), str(HERE / "victim.py")]
         return subprocess.run(
-            [*command, *arguments],
+            [*python, *arguments],
             cwd=folder,
             env=os.environ | ENVIRONMENT | {"RLCONF_KILL": kill},
             stdout=output,
@@ -110,13 +137,13 @@ def _forked(folder: Path, arguments: list[str], kill: str, processes: int, outpu
             os.dup2(output, 2)
             os.environ.update(ENVIRONMENT)
             if processes == 1:
-                status = _train(arguments, kill)
+                status = _run(arguments, kill)
             else:  # what torchrun calls, with a fork in place of a new interpreter
                 setting = LaunchConfig(
                     1, 1, processes, start_method="fork", rdzv_backend="c10d", max_restarts=0
                 )
                 setting.rdzv_endpoint = "localhost:0"
-                elastic_launch(setting, _train)(arguments, kill)
+                elastic_launch(setting, _run)(arguments, kill)
                 status = 0
         finally:
             sys.stdout.flush()
@@ -124,10 +151,10 @@ def _forked(folder: Path, arguments: list[str], kill: str, processes: int, outpu
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _train(arguments: list[str], kill: str) -> int:
+def _run(arguments: list[str], kill: str) -> int:
     """Train in this process. An error is told by an exception, as a launcher hears it."""
     victim.arrange(kill)
-    if status := cli.main(["train", *arguments]):
+    if status := cli.main(arguments):
         raise RuntimeError(f"exit status {status}")
     return 0
 
@@ -155,6 +182,11 @@ def same_rows(one: Path, two: Path) -> bool:
     return bool(pq.read_table(one).equals(pq.read_table(two)))
 
 
+def same_json(one: Path, two: Path) -> bool:
+    """Whether two JSON files say the same."""
+    return bool(json.loads(one.read_text()) == json.loads(two.read_text()))
+
+
 def differences(killed: RunFolder, whole: RunFolder, finished: bool) -> list[str]:
     """What of the killed run's files is not in the undisturbed run, bit for bit."""
     found = []
@@ -167,8 +199,11 @@ def differences(killed: RunFolder, whole: RunFolder, finished: bool) -> list[str
     sealed = [p for p in checkpoint.all_in(killed.checkpoints) if checkpoint.fault(p) is None]
     tensors = [file for path in sealed for file in path.rglob("*.safetensors")]
     tensors += killed.model.glob("*.safetensors") if finished else []
-    tables = list(killed.path.rglob("*.parquet"))  # rollouts and tokens
-    for same, files in ((same_tensors, tensors), (same_rows, tables)):
+    tables = list(killed.path.rglob("*.parquet"))  # rollouts, tokens, history of a curriculum
+    # What of the parts is plain data: a curriculum's counts and plan, the place in the batch.
+    states = [file for path in sealed for file in path.glob("rlconf_state/*.json")]
+    kinds = ((same_tensors, tensors), (same_rows, tables), (same_json, states))
+    for same, files in kinds:
         for file in sorted(files):
             other = whole.path / file.relative_to(killed.path)
             if not (other.exists() and same(file, other)):
@@ -187,13 +222,31 @@ def evidence(run: RunFolder) -> dict[str, Any]:
         "inside_window": False,
         "epoch": 1,
     }
+    if logged and "stage" in logged[-1]:
+        facts["stage"] = logged[-1]["stage"]
     if newest is not None:
         state = json.loads((newest / "trainer_state.json").read_text())
         rank = json.loads((newest / "rlconf_state" / "rank-0.json").read_text())
         facts["resumes_from_step"] = state["global_step"]
         facts["inside_window"] = rank["rollouts"] is not None
         facts["epoch"] = int(state["epoch"]) + 1
+        if "stage" in facts:
+            facts["resumes_in_stage"] = checkpoint.stage_of(newest)
     return facts
+
+
+def points(name: str, kills: int, rng: random.Random) -> list[str]:
+    """Where the sessions of a scenario die: with stages in each of them and between them."""
+    processes, overrides = SCENARIOS[name]
+    if "curriculum.stages=" not in overrides:
+        save_steps = int(overrides.split("trainer.save_steps=")[1].split()[0])
+        return [point(rng, processes, save_steps) for _ in range(kills)]
+    count = min(kills, len(STAGED))
+    chosen = [STAGED[index * len(STAGED) // count] for index in range(count)]
+    return [
+        f"{place}|{rng.uniform(0, float(seconds)):.3f}"
+        for place, seconds in (one.rsplit("|", 1) for one in chosen)
+    ]
 
 
 def point(rng: random.Random, processes: int, save_steps: int) -> str:
@@ -211,19 +264,20 @@ def scenario_table(
     name: str, kills: int, rng: random.Random, folder: Path, fork: bool
 ) -> list[dict[str, Any]]:
     """Train undisturbed and killed; one row a kill."""
-    processes, overrides = SCENARIOS[name]
-    save_steps = int(overrides.split("trainer.save_steps=")[1].split()[0])
     folder = folder / str(list(SCENARIOS).index(name))
-    if status := session(folder / "whole", name, fork=fork):
-        raise SystemExit(f"{name}: the undisturbed run failed ({status}): see {folder}/whole")
+    needs_rates = "curriculum.path=" in SCENARIOS[name][1]
+    for command in ["difficulty"] * needs_rates + ["train"]:
+        if status := session(folder / "whole", name, fork=fork, command=command):
+            raise SystemExit(f"{name}: the undisturbed {command} failed ({status}): see {folder}")
     whole = RunFolder(folder / "whole" / "runs" / "quickstart" / "a")
     moved = [row["grad_norm"] > 0 for row in rows(whole) if row.get("grad_norm") is not None]
     if sum(moved) < 0.8 * len(moved):
         raise SystemExit(f"{name}: {sum(moved)} of {len(moved)} steps moved the weights: too few")
     killed = RunFolder(folder / "killed" / "runs" / "quickstart" / "a")
     table: list[dict[str, Any]] = []
+    left = points(name, kills, rng)
     while True:
-        kill = point(rng, processes, save_steps) if len(table) < kills else ""
+        kill = left.pop(0) if left else ""
         status = session(folder / "killed", name, kill, fork)
         wrong = differences(killed, whole, finished=status == 0)
         if table:

@@ -1,4 +1,4 @@
-"""`rlconf train` that kills itself, for `kill_harness.py`.
+"""`rlconf` that kills itself, for `kill_harness.py`.
 
 The variable RLCONF_KILL holds RANK|TEXT|COUNT|SECONDS: the process of that rank sends itself
 SIGKILL so many seconds after it has opened a file whose path contains TEXT for the COUNT-th time.
@@ -35,4 +35,4 @@ if __name__ == "__main__":
     arrange(os.environ.get("RLCONF_KILL", ""))
     from rlconf.cli import main
 
-    sys.exit(main(["train", *sys.argv[1:]]))
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Environments that a model acts in, by name. Importing this package registers the shipped ones."""
 
-from data.environments import peek
+from data.environments import peek, textworld
 from data.environments.base import (
     EnvironmentSpec,
     Reply,
@@ -22,4 +22,5 @@ __all__ = [
     "make_environment",
     "names",
     "peek",
+    "textworld",
 ]

@@ -90,15 +90,16 @@ class Pool:
     def _guarded(self, slots: Sequence[int], calls: Sequence[Callable[[], Any]]) -> list[Said]:
         found = []
         for slot, outcome in zip(slots, self._clock.each(calls), strict=True):
-            error, reply, reward = outcome.error, None, 0.0
-            if error is None:
-                reply, reward = outcome.value
-                if problem := _odd(reply, reward):
-                    error = ToolError(problem)
-            if error is not None:  # SystemExit too: an environment does not end a run
+            failed = None
+            if outcome.error is not None:  # SystemExit too: an environment does not end a run
+                failed = error_text(outcome.error)
+            elif problem := _odd(*outcome.value):
+                failed = problem
+            if failed is not None:
                 self._drop(slot)
-                found.append(Said(None, 0.0, error_text(error), outcome.seconds))
+                found.append(Said(None, 0.0, failed, outcome.seconds))
                 continue
+            reply, reward = outcome.value
             text = clean_text(reply.observation, self._limits.max_characters)
             clean = Reply(text, bool(reply.done), bool(reply.valid))
             found.append(Said(clean, float(reward), None, outcome.seconds))

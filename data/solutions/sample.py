@@ -20,6 +20,7 @@ from data.environments.settings import EnvironmentSettings
 from data.prompts import prompt_ids
 from data.solutions.draw import Draw, uniforms
 from data.solutions.episodes import Drawn, Stage
+from data.solutions.prefix import prompts_read_once
 from data.solutions.solution import Solution
 from data.tasks import Row
 from data.tools.episodes import ToolUse
@@ -151,11 +152,12 @@ def _generate(
     draw: Draw,
 ) -> list[Drawn]:
     """Draw one completion per prompt, cut after the first of `ends`: ids, log-probs, entropies."""
-    input_ids, mask = pad_left(prompts, config.pad_token_id)
+    input_ids, mask = (part.to(model.device) for part in pad_left(prompts, config.pad_token_id))
     width = input_ids.shape[1]
     sequences = model.generate(
-        input_ids=input_ids.to(model.device),
-        attention_mask=mask.to(model.device),
+        input_ids=input_ids,
+        attention_mask=mask,
+        past_key_values=prompts_read_once(model, input_ids, mask),
         generation_config=config,
         logits_processor=LogitsProcessorList([draw]),
     )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from data.solutions.prefix import plain_cache
 from data.solutions.solution import Solution
 from rewards.answers import Locator
 from rewards.confidence import Aggregate, crew_score, head_scaling
@@ -97,15 +98,12 @@ def score(
     long = sum(len(job.ids) > limit for job in jobs)
     if long:
         _log.warning("%d solutions exceed the model's %d tokens and get no score", long, limit)
-    order = sorted(
-        (at for at, job in enumerate(jobs) if job.positions and len(job.ids) <= limit),
-        key=lambda at: -len(jobs[at].ids),
-    )
+    able = [at for at, job in enumerate(jobs) if job.positions and len(job.ids) <= limit]
     found: dict[int, dict[str, float]] = {}
-    done = len(jobs) - len(order)
+    done = len(jobs) - len(able)
     with _evaluating(model), torch.no_grad():
         forward = _Forward(model, [name for name in _OF_TOKENS if name in measures])
-        for batch in _batches(order, [len(job.ids) for job in jobs], batch_size):
+        for batch in _batches(able, solutions, jobs, batch_size):
             results = forward([jobs[at] for at in batch])
             for at, tokens in zip(batch, results, strict=True):
                 found[at] = _measure(
@@ -157,11 +155,37 @@ def _job(solution: Solution, answer: AnswerTokens | None, measures: Sequence[str
     )
 
 
-def _batches(order: Sequence[int], lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Cut `order`, the longest first, into batches in which no row is more than 1/8 padding."""
+def _batches(
+    able: Sequence[int], solutions: Sequence[Solution], jobs: Sequence[_Job], size: int
+) -> Iterator[list[int]]:
+    """Cut the rows into batches.
+
+    Where most of the tokens are those of a prompt that several solutions share, a question's rows
+    are batches of their own, since what all rows of a batch begin with is read once.
+    """
+    questions: dict[str, list[int]] = {}
+    for at in able:
+        questions.setdefault(solutions[at].question_id, []).append(at)
+    rest: list[int] = []
+    for rows in questions.values():
+        if _worth_sharing(len(solutions[rows[0]].prompt_ids), [len(jobs[at].ids) for at in rows]):
+            yield from _of_like_length(rows, jobs, size)
+        else:
+            rest += rows
+    yield from _of_like_length(rest, jobs, size)
+
+
+def _worth_sharing(prefix: int, lengths: Sequence[int]) -> bool:
+    """Whether reading a prefix once spares more tokens than are read besides."""
+    return (len(lengths) - 1) * prefix > sum(length - prefix for length in lengths)
+
+
+def _of_like_length(rows: Sequence[int], jobs: Sequence[_Job], size: int) -> Iterator[list[int]]:
+    """Cut into batches, the longest first, in which no row is more than 1/8 padding."""
     batch: list[int] = []
-    for at in order:
-        if batch and (len(batch) == size or lengths[at] < _LEAST_FILLED * lengths[batch[0]]):
+    for at in sorted(rows, key=lambda at: -len(jobs[at].ids)):
+        length = len(jobs[at].ids)
+        if batch and (len(batch) == size or length < _LEAST_FILLED * len(jobs[batch[0]].ids)):
             yield batch
             batch = []
         batch.append(at)
@@ -245,31 +269,48 @@ class _Forward:
             length = len(job.ids) - 1
             ids[row, :length] = torch.tensor(job.ids[:-1])
             mask[row, :length] = 1
-        hidden = self._hidden(ids.to(self._model.device), mask.to(self._model.device))
+        prefix = self._prefix(ids, jobs)
+        hidden = self._hidden(ids.to(self._model.device), mask.to(self._model.device), prefix)
         rows = [row for row, job in enumerate(jobs) for _ in job.positions]
-        before = [place - 1 for job in jobs for place in job.positions]
+        before = [place - 1 - prefix for job in jobs for place in job.positions]
         labels = torch.tensor([job.ids[place] for job in jobs for place in job.positions])
         values = self._reduce(hidden[rows, before], labels).cpu()
         found = torch.split(values, [len(job.positions) for job in jobs], dim=1)
         return [dict(zip(self._names, rows, strict=True)) for rows in found]
 
-    def _hidden(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """(B, S, H), what the output matrix would be given."""
+    def _prefix(self, ids: Tensor, jobs: Sequence[_Job]) -> int:
+        """How many tokens to read once for all rows: those they begin with, none of them scored."""
+        most = min(job.positions[0] for job in jobs) - 1
+        prefix = int((ids[:, :most] == ids[0, :most]).all(dim=0).int().cumprod(dim=0).sum())
+        lengths = [len(job.ids) - 1 for job in jobs]
+        shares = _worth_sharing(prefix, lengths) and plain_cache(self._model) is not None
+        return prefix if shares else 0
+
+    def _hidden(self, ids: Tensor, mask: Tensor, prefix: int) -> Tensor:
+        """(B, S - prefix, H), what the output matrix would be given."""
         seen: list[Tensor] = []
 
         def keep_one(module: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
             seen.append(arguments[0])
             return (arguments[0][:1, -1:], *arguments[1:])
 
+        given: dict[str, Any] = {"use_cache": False}
         handle = self._head.register_forward_pre_hook(keep_one)
         try:
-            logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+            if prefix:
+                cache = plain_cache(self._model)
+                assert cache is not None
+                self._model(input_ids=ids[:1, :prefix], past_key_values=cache, use_cache=True)
+                cache.batch_repeat_interleave(len(ids))
+                given = {"past_key_values": cache, "use_cache": True}
+            logits = self._model(input_ids=ids[:, prefix:], attention_mask=mask, **given).logits
         finally:
             handle.remove()
+        hidden = seen[-1]
         if not self._checked:
-            self._check(logits[0], self._logits(seen[0][0, -1:]))
+            self._check(logits[0], self._logits(hidden[0, -1:]))
         # An adapter of the prompt-tuning kind puts tokens of its own before ours.
-        return seen[0][:, -ids.size(1) :]
+        return hidden[:, -(ids.size(1) - prefix) :]
 
     def _check(self, logits: Tensor, ours: Tensor) -> None:
         near = 1e-3 if logits.dtype in (torch.float32, torch.float64) else 0.1

@@ -10,6 +10,7 @@ from data.tasks import (
     reasoning_gym,
     sort,
     tables,
+    textworld,
 )
 from data.tasks.base import Row, Task, TaskSpec, get, make_task, names, task
 
@@ -30,4 +31,5 @@ __all__ = [
     "sort",
     "tables",
     "task",
+    "textworld",
 ]

@@ -45,6 +45,8 @@ class Task:
         max_completion_tokens: The longest right answer in tokens, end of sequence included.
         alphabet: Every character of prompts and answers, for a tokenizer of single characters;
             None where a task needs a real tokenizer.
+        words: Every word of prompts, answers and observations, as `data.words` divides text, for a
+            tokenizer of words where there is no alphabet; others are read as one unknown word.
         demonstrate: `f(row, rng) -> completion` for the warm start of a model built from nothing.
             It teaches the form of an answer and nothing about which answer is right. In an
             environment a list: what is written in each turn.
@@ -66,6 +68,7 @@ class Task:
     notes: tuple[str, ...] = ()
     ood: list[Row] = field(default_factory=list)
     environment: str | EnvironmentSettings | None = None
+    words: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse rows that lack a column: found here, it names the task and the split."""

@@ -248,15 +248,15 @@ def _advance(trainer: Trainer, stage: Stage) -> None:
     """Train a stage, from its checkpoint if there is one, to the end.
 
     A run that was stopped after its last step has nothing left to train, but the base class would
-    take one step more before it looks; so only the weights are loaded.
+    take one step more before it looks; so only the weights are loaded, and what the curriculum saw.
     """
     if stage.resume is None:
         if stage.adapter is not None:
             trainer._load_from_checkpoint(str(stage.adapter))
         trainer.train()
-    elif 0 < trainer.args.max_steps <= stage.resumed_step or (
+    elif (
         isinstance(trainer, OnlineTrainer) and is_exhausted(trainer, stage.resume)
-    ):
+    ) or 0 < trainer.args.max_steps <= stage.resumed_step:
         trainer._load_from_checkpoint(str(stage.resume))
         trainer.state.global_step = stage.resumed_step
     else:

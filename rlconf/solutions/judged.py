@@ -80,12 +80,34 @@ def solutions_of(path: Path) -> tuple[list[Solution], dict[str, Any]]:
     return read_solutions(path), content
 
 
-def answered(config: Config, solutions: Sequence[Solution]) -> list[Solution]:
-    """The solutions with their answers; looked for, as `crew` says, only if none has one."""
-    if any(one.answer is not None for one in solutions):
-        return list(solutions)
+def answered(config: Config, path: Path) -> tuple[list[Solution], dict[str, Any]]:
+    """Solutions of ours with their answers, and the manifest; see `solutions_of`.
+
+    They are looked for, as `crew` says, only if none has one: the confidences of a judged file are
+    of the answers that it has.
+
+    Raises:
+        ConfigError: the file holds something else, or was judged with another `crew.locator`.
+    """
+    solutions, manifest = solutions_of(path)
     how, pattern = config.crew.locator, config.crew.pattern
-    return [replace(one, answer=extract(one.text, how, pattern)) for one in solutions]
+    if not any(one.answer is not None for one in solutions):
+        found = [replace(one, answer=extract(one.text, how, pattern)) for one in solutions]
+        return found, manifest
+    identity = manifest.get("identity", {})
+    there = identity.get("scorer", {}).get("locator"), identity.get("pattern")
+    if there[0] is not None and there != (how, pattern):
+        raise ConfigError(
+            f"{path}: the answers in it, which its confidences are of, were found with "
+            f"{_locator(*there)} and now {_locator(how, pattern)} is set: type {_locator(*there)}, "
+            "or judge the solutions again"
+        )
+    return solutions, manifest
+
+
+def _locator(how: str, pattern: str | None) -> str:
+    """As it is typed."""
+    return f"crew.locator={how}" + ("" if pattern is None else f" crew.pattern='{pattern}'")
 
 
 def beside(path: str | None, file: Path, kind: str) -> Path:

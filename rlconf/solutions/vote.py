@@ -30,7 +30,7 @@ from rlconf.files import write_json
 from rlconf.redact import redact
 from rlconf.runs import launch
 from rlconf.settings.schema import Config, to_dict
-from rlconf.solutions.judged import answered, beside, solutions_of
+from rlconf.solutions.judged import answered, beside
 
 __all__ = ["SCHEMA", "table", "vote_command", "votes_of", "write_votes"]
 
@@ -167,8 +167,7 @@ def _vote(config: Config, file: Path, path: Path) -> dict[str, Any]:
 
     if path.resolve() == file.resolve():
         raise ConfigError(f"vote.path={path} is the file to vote on: name another one")
-    read, manifest = solutions_of(file)
-    solutions = answered(config, read)
+    solutions, manifest = answered(config, file)
     if not any(one.answer is not None for one in solutions):
         raise ConfigError(
             f"{file}: no solution has an answer as crew.locator={config.crew.locator} finds them: "

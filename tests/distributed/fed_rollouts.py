@@ -1,4 +1,4 @@
-"""Train UCAS, replay, a curriculum, turns and the fast training phase on given rollouts.
+"""Train UCAS, replay, a curriculum, speed and turns on given rollouts, for `test_two_ranks.py`.
 
     python fed_rollouts.py OUTPUT
     torchrun --nproc_per_node 2 fed_rollouts.py OUTPUT
@@ -57,7 +57,7 @@ def alternating(generation: int, row: int) -> list[int]:
 
 
 def main(output: str) -> None:
-    """Run presets, speed, a reward with signals, replay, curriculum, turns; save what is left."""
+    """Run presets, speed, a reward with signals, replay, a curriculum, turns; save what is left."""
     signed = rewards.get("crew", mode="signed", how="final", gate="score")
     results = {
         "paper": train([make_shaper("ucas", **asdict(PAPER_V1))]),

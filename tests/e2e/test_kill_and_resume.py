@@ -6,25 +6,41 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 HARNESS = Path(__file__).parents[2] / "benchmarks" / "resume" / "kill_harness.py"
 
 
-@pytest.mark.slow
-def test_killed_twice_and_resumed_is_the_run_never_killed(tmp_path: Path) -> None:
-    command = [sys.executable, str(HARNESS), "--scenario", "peek", "--kills", "2"]
+def kill(scenario: str, kills: int, folder: Path, seed: int = 1) -> list[dict[str, Any]]:
+    """The harness's rows of one scenario."""
+    command = [sys.executable, str(HARNESS), "--scenario", scenario, "--kills", str(kills)]
     command += ["--fork"]
-    output = tmp_path / "table.jsonl"
+    output = folder / "table.jsonl"
     done = subprocess.run(
-        [*command, "--seed", "4", "--folder", str(tmp_path), "--output", str(output)],
+        [*command, "--seed", str(seed), "--folder", str(folder), "--output", str(output)],
         capture_output=True,
         text=True,
         timeout=500,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    table = [json.loads(line) for line in output.read_text().splitlines()]
+    return [json.loads(line) for line in output.read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_killed_twice_and_resumed_is_the_run_never_killed(tmp_path: Path) -> None:
+    table = kill("peek", 2, tmp_path, seed=4)
     assert [row["exact"] for row in table] == [True, True]
     # Where a kill falls is chance; inside a window: tests/invariant, and the benchmark.
     assert table[-1]["resumes_from_step"] > 0
+
+
+@pytest.mark.slow
+def test_killed_in_each_stage_and_between_them_is_the_run_never_killed(tmp_path: Path) -> None:
+    table = kill("two stages by pass rate", 3, tmp_path)
+    assert [row["exact"] for row in table] == [True] * 3
+    # In stage 1; after its last step; in the writing of the first checkpoint of stage 2.
+    assert [row["stage"] for row in table] == [1, 1, 2]
+    assert [row["last_logged_step"] == 12 for row in table] == [False, True, False]
+    assert table[2]["in_checkpoint_write"]

@@ -20,6 +20,8 @@ DOWNLOADING = [
     "crew_dpo_math",
     "smollm2",
     "spear_aime_32b",
+    "spear_alfworld_1p5b",
+    "spear_webshop_1p5b",
     "star_qwen3_0p6b",
     "star_qwen3_8b",
     "ucas_qwen_math_1p5b",

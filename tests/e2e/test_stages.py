@@ -79,7 +79,8 @@ def test_a_run_of_two_stages_resumed_anywhere_is_the_run_never_stopped(train, nu
         assert numbers(killed) == numbers(whole)
         mine, theirs = (load_file(run / "model/model.safetensors") for run in (killed, whole))
         assert all(mine[name].equal(theirs[name]) for name in theirs)
-        tables = sorted((whole / "rollouts").glob("*.parquet"))
-        assert len(tables) == 3
+        tables = [*whole.glob("rollouts/*.parquet"), *whole.glob("curriculum/*.parquet")]
+        assert len(tables) == 3 + 2
         for table in tables:
-            assert pq.read_table(killed / "rollouts" / table.name).equals(pq.read_table(table))
+            other = killed / table.relative_to(whole)
+            assert pq.read_table(other).equals(pq.read_table(table)), table

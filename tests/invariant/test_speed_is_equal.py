@@ -16,6 +16,10 @@ from trainers.speed.settings import misfits
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/invariance/gradient_scale.py"
 FAST = SpeedSettings(trim=True, sort=True, skip=True)
+MORE = {
+    "two passes": {"loss_type": "grpo", "num_iterations": 2},
+    "off-policy mask": {"loss_type": "dr_grpo", "off_policy_mask_threshold": 0.5},
+}
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +60,10 @@ def half_of_the_groups_are_alike(study: Any, monkeypatch: pytest.MonkeyPatch) ->
         ("dr_grpo", "ucas", FAST),
         ("cispo", "off", FAST),
         ("sapo", "off", FAST),
+        ("luspo", "off", FAST),
+        ("vespo", "off", FAST),
+        ("two passes", "ucas", FAST),
+        ("off-policy mask", "off", FAST),
         ("bnpo", "off", SpeedSettings(trim=True)),
         ("dapo, entropy bonus", "off", SpeedSettings(trim=True)),
     ],
@@ -63,7 +71,7 @@ def half_of_the_groups_are_alike(study: Any, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_gradient_and_the_losses_are_those_of_trl(
     study: Any, model: Path, loss: str, shaper: str, speed: SpeedSettings
 ) -> None:
-    settings = (study.LOSSES | study.BY_DEFINITION)[loss]
+    settings = (study.LOSSES | study.BY_DEFINITION | MORE)[loss]
     split = study.Split(4, 4, 1, 2)  # micro-batches of 4, four a step, two steps a generation
     runs = [
         study.train(split, settings, shaper, model_folder=model, steps=4, **more)

@@ -1,8 +1,8 @@
 """A tiny language model built on the spot: no download, learns from rewards in half a minute.
 
-A Llama of 0.1 M parameters over the characters of one task, warmed up for about ten seconds on
-demonstrations that show the form of an answer and nothing more. What it answers right after that
-is chance; everything above chance comes from the rewards.
+A Llama of 0.1 M parameters over the characters, or the words, of one task, warmed up for about ten
+seconds on demonstrations that show the form of an answer and nothing more. What it answers right
+after that is chance; everything above chance comes from the rewards.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from rewards.errors import ConfigError
 from trainers.models.cache import default_cache, made_once
 from trainers.models.characters import character_tokenizer
 from trainers.models.warm_start import play_turns, warm_start
+from trainers.models.words import word_tokenizer
 
 RECIPE = 1
 """Raise by one whenever the same settings would give other weights: it empties the cache."""
@@ -101,7 +102,7 @@ def tiny_model(
 
     Args:
         settings: Size and warm start.
-        task: With an alphabet, and with demonstrations unless `settings.warm_steps` is 0.
+        task: With an alphabet or words, and with demonstrations unless `settings.warm_steps` is 0.
         seed: Draws the initial weights and the demonstrations.
         cache_dir: Where models are kept; by default `$RLCONF_CACHE`, or `rlconf` in
             `$XDG_CACHE_HOME` or `~/.cache`. Any folder in it may be deleted at any time.
@@ -111,7 +112,7 @@ def tiny_model(
         they came from (`name_or_path`).
 
     Raises:
-        ConfigError: If the task has no alphabet or, where needed, no demonstrations.
+        ConfigError: If the task has neither, or, where needed, no demonstrations.
     """
     cache = Path(cache_dir) if cache_dir is not None else default_cache()
     folder = cache / "tiny" / f"{task.name}-{_key(settings, task, seed)}"
@@ -162,11 +163,13 @@ def build_tiny(
 
 
 def tiny_tokenizer(task: Task) -> PreTrainedTokenizerFast:
-    """The tokenizer of the tiny models of a task: its characters.
+    """The tokenizer of the tiny models of a task: its characters, else its words.
 
     Raises:
-        ConfigError: If the task has no alphabet.
+        ConfigError: If the task has neither.
     """
+    if task.alphabet is None and task.words:
+        return word_tokenizer(task.words)
     if task.alphabet is None:
         raise ConfigError(
             f"task {task.name!r} has no alphabet, so no tiny model can be built for it. "
@@ -193,7 +196,7 @@ def _key(settings: TinySettings, task: Task, seed: int) -> str:
         "recipe": RECIPE,
         "settings": asdict(settings),
         "seed": seed,
-        "alphabet": task.alphabet,
+        "alphabet": task.alphabet or task.words,
         "prompts": [row["prompt"] for row in task.train],
         "demonstrations": shown,
         "torch": torch.__version__,

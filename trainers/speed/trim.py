@@ -12,6 +12,10 @@ from torch.nn.functional import pad
 __all__ = ["Columns", "has_rotary_positions", "in_chunks", "used_columns", "widened"]
 
 
+_RELATIVE = ("default", "linear", "yarn", "llama3")
+"""Kinds of rotary positions whose angles do not depend on how long the sequence is."""
+
+
 class Columns(NamedTuple):
     """What is left of P prompt columns and T completion columns.
 
@@ -66,10 +70,17 @@ def has_rotary_positions(config: Any) -> bool:
     """Whether only distances between tokens matter, so that a prompt may begin anywhere.
 
     TRL numbers positions from the first column, padding included. A model with a table of absolute
-    positions answers differently where that column is another one.
+    positions, with rotations that depend on the longest position, or with chunks of attention
+    answers differently where that column is another one.
     """
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    return bool(getattr(text, "rope_parameters", None) or getattr(text, "rope_theta", None))
+    if getattr(text, "attention_chunk_size", None):
+        return False
+    found: Any = getattr(text, "rope_parameters", None)
+    if not found:
+        return False
+    kinds = [one for one in found.values() if isinstance(one, dict)] or [found]
+    return all(one.get("rope_type", "default") in _RELATIVE for one in kinds)
 
 
 def in_chunks(

@@ -28,11 +28,14 @@ def regrouped(
         most: the largest of a number over all ranks; called once if `skip`.
 
     Returns:
-        The window itself where it has images, whose tensors are not by row.
+        The window itself where it has images, whose tensors are not by row; the other ranks then
+        keep all their rows too.
     """
-    if any(name in window[0] for name in IMAGE_KEYS):
-        return window
     rows = sum(len(batch["advantages"]) for batch in window)
+    if any(name in window[0] for name in IMAGE_KEYS):
+        if skip:
+            most(rows)
+        return window
     order = torch.arange(rows)
     if sort:
         lengths = torch.cat([_lengths(batch) for batch in window]).cpu()

@@ -2,9 +2,10 @@ import copy
 
 import pytest
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, MistralConfig, MistralForCausalLM
 
 from data.solutions import sample
+from data.solutions.prefix import prompts_read_once
 from data.tasks import make_task
 from trainers.models.tiny import TinySettings, build_tiny
 
@@ -103,6 +104,36 @@ def test_a_solution_does_not_depend_on_its_neighbours(policy):
     together = draw(policy, samples=3, batch_size=48)
     assert [one.completion_ids for one in alone] == [one.completion_ids for one in together]
     assert len({tuple(one.completion_ids) for one in together}) > len(ROWS)
+
+
+def test_solutions_of_a_question_share_the_reading_of_its_prompt(policy):
+    model, _ = policy
+    read = []
+    handle = model.register_forward_pre_hook(
+        lambda _, args, given: read.append(given["input_ids"].numel()), with_kwargs=True
+    )
+    try:
+        shared = draw(policy, ROWS[:2], samples=8, batch_size=16)
+        alone = [draw(policy, [row], samples=8, batch_size=1) for row in ROWS[:2]]
+    finally:
+        handle.remove()
+    width = max(len(one.prompt_ids) for one in shared)
+    assert read[:2] == [2 * width, 16]  # the two prompts, then their last token in 16 rows
+    assert [one.completion_ids for part in alone for one in part] == [
+        one.completion_ids for one in shared
+    ]
+
+
+def test_only_plain_keys_and_values_are_shared(policy):
+    ids = torch.tensor([[3, 4, 5]] * 2 + [[3, 4, 6]])
+    cache = prompts_read_once(policy[0], ids, torch.ones_like(ids))
+    assert cache is not None
+    assert (len(cache.layers[0].keys), cache.get_seq_length()) == (3, 2)
+    assert prompts_read_once(policy[0], ids[1:], torch.ones_like(ids[1:])) is None  # none twice
+    small = {"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    small |= {"num_key_value_heads": 1, "intermediate_size": 8}
+    windowed = MistralForCausalLM(MistralConfig(**small, sliding_window=2))
+    assert prompts_read_once(windowed, ids, torch.ones_like(ids)) is None
 
 
 def test_a_question_that_occurs_again_is_not_answered_alike_again(policy):

@@ -137,6 +137,27 @@ def test_measures_of_the_whole_completion(llama, boxes) -> None:
         )
 
 
+def test_a_long_prompt_is_read_once_for_its_solutions(llama, boxes) -> None:
+    prompt = ("so ", "4", "the ", "x") * 6
+    solutions = written(
+        ["\\boxed{", "1", "2", "}", "<eos>"], ["\\boxed{", "3", "}"], ["x", "x"], prompt=prompt
+    )
+    read = []
+    handle = llama.register_forward_pre_hook(
+        lambda _, args, given: read.append(given["input_ids"].numel()), with_kwargs=True
+    )
+    try:
+        scored = score(llama, boxes, solutions, measures=("crew", "self_certainty"))
+    finally:
+        handle.remove()
+    assert read == [23, 3 * 5]  # all but its last token; that one, and what is written, padded
+    for solution, one in zip(solutions, scored, strict=True):
+        certainty = full(llama, solution)[1]
+        assert one.confidence["self_certainty"] == pytest.approx(certainty.mean().item(), rel=1e-5)
+    own = full(llama, solutions[0])[0][[1, 2]]
+    assert scored[0].confidence["crew"] == pytest.approx(own.exp().mean().item(), rel=1e-5)
+
+
 @pytest.mark.parametrize("aggregate", ["geometric", "product", "min"])
 def test_other_aggregates(llama, boxes, aggregate: str) -> None:
     own = full(llama, SOLUTIONS[2])[0][[5, 6, 7]]

@@ -1,6 +1,8 @@
 """The shipped tree: every file composes, agrees with the code, and says what it is for."""
 
 import dataclasses
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,11 @@ from omegaconf import OmegaConf
 import rewards
 from data import tasks, tools
 from data.difficulty import measure, write_difficulty
+from data.tasks import Task
+from rlconf.building.parts import build_task, with_environment
+from rlconf.preview import validate
 from rlconf.preview.validate import report
-from rlconf.settings import foreign, tree
+from rlconf.settings import foreign, plugins, tree
 from rlconf.settings.compose import compose, composed
 from rlconf.settings.plugins import offer_registered, settings_defaults
 from rlconf.settings.schema import Config, to_dict
@@ -36,7 +41,21 @@ NEEDS = {
     ("curriculum", "star"): ["curriculum.path=pass_rates.parquet"],
     ("experiment", "star_qwen3_0p6b"): ["curriculum.path=pass_rates.parquet"],
     ("experiment", "star_qwen3_8b"): ["curriculum.path=pass_rates.parquet"],
+    ("experiment", "spear_webshop_1p5b"): ["plugins=[webshop.py]"],
 }
+
+WEBSHOP = """from rlconf import environment
+from rlconf import Reply
+
+@environment("webshop")
+class WebShop:
+    reward = 0.0
+    def reset(self, row):
+        return ""
+    def act(self, text):
+        return Reply("", done=True)
+"""
+"""Stands where the user's own file does."""
 
 
 def test_the_number_of_experiments():
@@ -47,6 +66,8 @@ def test_the_number_of_experiments():
         "quickstart",
         "smollm2",
         "spear_aime_32b",
+        "spear_alfworld_1p5b",
+        "spear_webshop_1p5b",
         "star_qwen3_0p6b",
         "star_qwen3_8b",
         "ucas_qwen_math_1p5b",
@@ -55,9 +76,28 @@ def test_the_number_of_experiments():
 
 
 @pytest.fixture(autouse=True)
-def _pass_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def _files_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What `NEEDS` names, and ALFWorld's games as the rows that they give."""
     monkeypatch.chdir(tmp_path)
     write_difficulty("pass_rates.parquet", measure([("a", True, 1), ("b", False, 2)]))
+    Path("webshop.py").write_text(WEBSHOP)
+    goals = [{"prompt": f"buy number {number}", "goal": number} for number in range(40)]
+    Path("goals.jsonl").write_text("".join(f"{json.dumps(goal)}\n" for goal in goals))
+    monkeypatch.setattr(validate, "build_task", _task_with_alfworld)
+    yield
+    for module in [name for name in sys.modules if name.startswith("rlconf_plugin_webshop_")]:
+        plugins.forget(module)
+
+
+def _task_with_alfworld(config: Config) -> Task:
+    if config.task["name"] != "textworld":
+        return build_task(config)
+    rows = [
+        {"prompt": f"room {n}", "answer": "", "level": 0, "id": str(n), "game": "x"}
+        for n in range(40)
+    ]
+    task = Task("textworld", rows, [], [], ("success",), 28672, environment="textworld")
+    return with_environment(config, task)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -189,6 +229,44 @@ def test_the_figures_of_crew_dpo():
         assert (trainer["num_train_epochs"], trainer["save_steps"]) == (2, 50)
         assert config.crew_dpo.iterations == 2
         assert trainer["max_length"] is None
+
+
+def test_the_figures_of_spear():
+    for name, updates, batches, turns, prompt in (
+        ("alfworld", 4, 200, 50, 2048),
+        ("webshop", 8, 350, 15, 4096),
+    ):
+        experiment = f"spear_{name}_1p5b"
+        config = compose([f"experiment={experiment}", *NEEDS.get(("experiment", experiment), [])])
+        trainer, replay = config.trainer, config.replay
+        rows = trainer["per_device_train_batch_size"] * config.launch.processes
+        assert rows * trainer["steps_per_generation"] == 32 * trainer["num_generations"] == 32 * 8
+        assert trainer["steps_per_generation"] == updates * trainer["gradient_accumulation_steps"]
+        assert trainer["max_steps"] == batches * updates
+        assert trainer["learning_rate"] == 1e-6
+        assert (trainer["loss_type"], trainer["scale_rewards"]) == ("dr_grpo", "none")
+        assert (trainer["epsilon"], trainer["epsilon_high"], trainer["beta"]) == (0.2, 0.28, 0.0)
+        assert config.model.path == "Qwen/Qwen2.5-1.5B-Instruct"
+        assert config.model.max_prompt_tokens == prompt
+        assert config.environment["max_turns"] == turns
+        assert config.environment["max_turn_tokens"] == 512
+        assert config.reward["success"] == {"weight": 10.0}
+        assert config.reward["valid_turns"] == {"weight": 0.1}
+        assert config.reward["tool_calls"] == {
+            "weight": 1.0, "decay": 200, "per_call": 0.1, "cap": 1.0,
+        }  # fmt: skip
+        assert [*config.filter] == list(SHIPPED_FILTERS)
+        assert config.filter["low_variance"] == {"keep": 0.75}
+        assert config.filter["repetitive"] == {"ngram": 20, "count": 10}
+        assert config.shaper["clip_cov"]["ratio"] == 0.0002
+        assert (config.shaper["clip_cov"]["lower"], config.shaper["clip_cov"]["upper"]) == (1, 5)
+        assert {key: replay[key] for key in ("size", "max_age", "coef", "warm_up")} == {
+            "size": 2048, "max_age": 5, "coef": 1.0, "warm_up": 200,
+        }  # fmt: skip
+        assert (replay["cov_ratio"], replay["cov_lower"], replay["cov_upper"]) == (0.02, 2.0, 60.0)
+        kept_groups = int(0.75 * 32)
+        assert replay["baseline_generations"] == round(10240 / kept_groups)
+        assert config.evaluate.temperature == 0.4
 
 
 def test_the_figures_of_the_paper():

@@ -178,7 +178,8 @@ def test_gold_gives_verdicts_where_there_are_none():
     assert main(["judge", "g<i>.jsonl", "judge.template='{problem}'", *JUDGE]) == 0
     found = read_solutions("solutions/g<i>.judged.parquet")
     assert [one.verdict for one in found] == [True, True, False]  # by value
-    assert main(["vote", "solutions/g<i>.judged.parquet", "vote=crew"]) == 0
+    file = "solutions/g<i>.judged.parquet"
+    assert main(["vote", file, "vote=crew", "crew.locator=final"]) == 0
     page = Path("solutions/g<i>.judged.votes.html").read_text()
     assert "g&lt;i&gt;.judged" in page
     assert "<i>" not in page
@@ -205,7 +206,10 @@ def test_a_judge_with_another_tokenizer_reads_the_texts_anew():
 def test_voting_on_judged_solutions(capsys):
     names = "majority,crew,self_certainty,best_of_n"
     command = ["vote", "solutions/s.judged.parquet", "--method", names, "vote.equality=text"]
-    assert main(command) == 0
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "were found with crew.locator=final and now crew.locator=boxed is set" in said
+    assert main([*command, "crew.locator=final"]) == 0
     said = capsys.readouterr().out
     assert "32 questions, 256 solutions" in said
     found = json.loads(Path("solutions/s.judged.votes.json").read_text())

@@ -57,5 +57,11 @@ def test_models_with_a_table_of_positions_keep_their_prompts() -> None:
     from transformers import GPT2Config, LlamaConfig
 
     assert has_rotary_positions(LlamaConfig())
+    dynamic = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+    assert not has_rotary_positions(LlamaConfig(rope_parameters=dynamic))
+    by_layer = {"full_attention": dynamic, "sliding_attention": {"rope_type": "default"}}
+    assert not has_rotary_positions(SimpleNamespace(rope_parameters=by_layer))
+    chunked = {"rope_parameters": {"rope_type": "default"}, "attention_chunk_size": 8192}
+    assert not has_rotary_positions(SimpleNamespace(**chunked))
     assert not has_rotary_positions(GPT2Config())
     assert not has_rotary_positions(SimpleNamespace())

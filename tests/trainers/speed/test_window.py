@@ -78,4 +78,6 @@ def test_an_advantage_on_a_masked_token_is_none() -> None:
 
 def test_images_stay_where_they_are() -> None:
     window = [part | {"pixel_values": torch.ones(7, 2)} for part in WINDOW]
-    assert regrouped(window, sort=True, skip=True, most=int) is window
+    asked = []
+    assert regrouped(window, sort=True, skip=True, most=lambda n: asked.append(n) or n) is window
+    assert asked == [6]  # so ranks without images keep all of theirs, and nobody waits
