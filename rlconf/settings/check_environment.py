@@ -77,6 +77,14 @@ def with_environment(config: Config, task: Task) -> Task:
                 ("environment",),
             )
         )
+    if get(name).native and "success" in task.rewards:
+        problems.append(
+            Problem(
+                f"environment {name!r} gives no reward 'success', which says what is right in task "
+                f"{task.name!r}: choose one with act, or another task",
+                ("environment",),
+            )
+        )
     raise_all(problems)
     kept = {key: value for key, value in common.items() if value is not None}
     chosen = replace(own, options={**own.options, **options}, **kept)

@@ -24,6 +24,9 @@ def test_it_is_trained_evaluated_sampled_and_voted_on(train, capsys):
     tokens = pq.read_table(run / "tokens" / "000001.parquet").to_pylist()
     values = [one for row in tokens for one in row["advantage"]]
     assert None in values  # what the environment said
+    page = (run / "report.html").read_text()
+    assert '<span class="t said" title="not sampled by the policy">' in page
+    assert "<dt>turns</dt>" in page
     found = json.loads((run / "evaluation.json").read_text())
     assert 0 <= found["after"]["sampled"]["accuracy"]["value"] <= 1
 

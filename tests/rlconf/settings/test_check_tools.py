@@ -226,6 +226,7 @@ def test_a_native_environment(plugin: Path, questions: list[str]) -> None:
     for overrides, text in (
         ([*chat, "environment.max_turns=3"], r"max_turns=3: .*max_tool_calling_iterations"),
         ([*chat, "environment.max_turn_tokens=3"], "max_turn_tokens=3: .* has no turns of its own"),
+        ([given[0], "task=peek", given[-1]], "'plug_desk' gives no reward 'success', which says"),
         (given, "environment=plug_desk, whose methods are tools, and model=tiny"),
         ([*given, *CHAT], "environment=plug_desk, .* sends plain text"),
         ([*chat, "environment=plug_empty"], "neither act nor a public method"),
