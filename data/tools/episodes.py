@@ -17,16 +17,18 @@ from typing import Any
 
 from data.environments.base import Reply
 from data.environments.play import Episode, Limits
+from data.environments.pool import Said
 from data.environments.settings import EnvironmentSettings
 from data.environments.wording import Wording, with_said
 from data.row import Row
 from data.tools.base import Function, make_tool
 from data.tools.native import method_tools, native_factory
 from data.tools.parsing import guard_parser
+from data.tools.results import without_marks
 from data.turns import last_turn
 from rewards.conversation import completion_text
 
-__all__ = ["ToolUse", "execute"]
+__all__ = ["ToolUse", "execute", "unmarked_result"]
 
 Message = dict[str, Any]
 
@@ -104,6 +106,14 @@ def execute(call: Mapping[str, Any], tools: Mapping[str, Function]) -> Message:
     return {"role": "tool", "name": name, "content": str(result)}
 
 
+def unmarked_result(message: Message, marks: Sequence[str]) -> Message:
+    """A tool's message, without special tokens in its text."""
+    content = message.get("content")
+    if not isinstance(content, str):
+        return message
+    return {**message, "content": without_marks(content, marks)}
+
+
 class _Caller:
     """Executes the calls of a turn, where a pool would ask an environment."""
 
@@ -116,8 +126,18 @@ class _Caller:
         self._instances: dict[int, Any] = {}
         self._turns: dict[int, int] = {}
 
-    def reset(self, slot: int, row: Row) -> str:
-        """Begin a completion; what a native environment says first is appended to the prompt."""
+    def reset(self, rows: Sequence[Row]) -> list[Said]:
+        """Begin completions; what a native environment says first is appended to the prompt."""
+        openings = [self._open(slot, row) for slot, row in enumerate(rows)]
+        return [Said(Reply(opening), 0.0, None, 0.0) for opening in openings]
+
+    def act(self, turns: Mapping[int, Message]) -> dict[int, Said]:
+        """The results of the calls, lists of messages; `valid` says that there were calls."""
+        return {
+            slot: Said(self._call(slot, message), 0.0, None, 0.0) for slot, message in turns.items()
+        }
+
+    def _open(self, slot: int, row: Row) -> str:
         self._turns[slot] = 0
         if self._make is None:
             return ""
@@ -125,15 +145,14 @@ class _Caller:
             self._instances[slot] = self._make()
         return self._instances[slot].reset(**row) or ""
 
-    def act(self, slot: int, message: Message) -> tuple[Reply, float]:
-        """The results of the calls, a list of messages; `valid` says that there were calls."""
+    def _call(self, slot: int, message: Message) -> Reply:
         calls = message.get("tool_calls") or []
         if not calls or self._turns[slot] >= self._max_turns:
-            return Reply("", done=True, valid=bool(calls)), 0.0
+            return Reply("", done=True, valid=bool(calls))
         self._turns[slot] += 1
         own = method_tools(self._instances[slot]) if self._make else {}
         said: Any = [execute(call, self._tools | own) for call in calls]
-        return Reply(said), 0.0
+        return Reply(said)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -166,7 +185,10 @@ class _ToolWording(Wording):
     def prompts(self, prompts: Sequence[Any], said: Sequence[str]) -> list[list[int]]:
         """Token ids of chat prompts with the schemas of the tools."""
         found = self.tokenizer.apply_chat_template(
-            conversation=[with_said(*one) for one in zip(prompts, said, strict=True)],
+            conversation=[
+                with_said(prompt, without_marks(text, self._marks))
+                for prompt, text in zip(prompts, said, strict=True)
+            ],
             tools=self._tools,
             chat_template=self._template,
             add_generation_prompt=True,
@@ -188,7 +210,8 @@ class _ToolWording(Wording):
             chat_template_kwargs=self._kwargs,
             _is_vlm=False,
         )
-        ids: list[int] = GRPOTrainer._get_tool_suffix_ids(trainer, said)
+        clean = [unmarked_result(one, self._marks) for one in said]
+        ids: list[int] = GRPOTrainer._get_tool_suffix_ids(trainer, clean)
         return ids
 
     def turn(self, ids: Sequence[int]) -> Any:
