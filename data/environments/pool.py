@@ -17,7 +17,7 @@ from typing import Any
 
 from data.environments.base import Reply
 from data.row import Row
-from data.tools.results import ResultLimits, TimeLimit, ToolError, clean_text, error_text
+from data.tools.results import MOST_HUNG, ResultLimits, TimeLimit, ToolError, clean_text, error_text
 from rewards.errors import ConfigError
 
 
@@ -52,6 +52,7 @@ class Pool:
 
     def __init__(self, make: Callable[[], Any], owner: str, limits: ResultLimits) -> None:
         self._make = make
+        self._owner = owner
         self._limits = limits
         self._clock = TimeLimit(limits.timeout, owner)
         self._instances: dict[int, Any] = {}
@@ -92,8 +93,9 @@ class Pool:
         for slot, outcome in zip(slots, self._clock.each(calls), strict=True):
             if not outcome.made:
                 raise ConfigError(
-                    f"{outcome.error}, so all further episodes would fail: see what it waits for, "
-                    "or give it more seconds with environment.timeout"
+                    f"{self._owner} is not called: {MOST_HUNG} earlier calls still run, so all "
+                    "further episodes would fail: see what it waits for, or give it more seconds "
+                    "with environment.timeout"
                 )
             failed = None
             if outcome.error is not None:  # SystemExit too: an environment does not end a run

