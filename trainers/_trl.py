@@ -46,9 +46,10 @@ Read:
     GRPOTrainer.tools, .rollout_func, .loss_type, .epsilon_low, .epsilon_high,
         .max_completion_length, and in training
         .current_gradient_accumulation_steps (see `trainers/replay/part.py`)
-    GRPOTrainer._get_tool_suffix_ids(tool_messages), called by `data/tools/episodes.py` with what it
-        reads of a trainer: .processing_class, ._tokenizer, .chat_template, .chat_template_kwargs
-        and ._is_vlm; and trl.chat_template_utils.parse_response(tokenizer, ids, prefix, tools)
+    GRPOTrainer._get_tool_suffix_ids(tool_messages), overridden in `trainers/tool_calls.py`,
+        called by `data/tools/episodes.py` with what it reads of a trainer: .processing_class,
+        ._tokenizer, .chat_template, .chat_template_kwargs and ._is_vlm; and
+        trl.chat_template_utils.parse_response(tokenizer, ids, prefix, tools)
     GRPOTrainer._step, ._buffered_inputs, ._entropy_window_stats, ._current_train_step_time, saved
         and set again on resume (see `trainers/resume.py`), as are .reward_weights and .ref_model
     transformers.Trainer._tr_loss, ._total_loss_scalar, ._globalstep_last_logged, likewise, after

@@ -84,6 +84,10 @@ class EnvironmentRollout:
             **columns,
         }
 
+    def close(self) -> None:
+        """Close the instances; another call makes new ones."""
+        self._pool.close()
+
     def spoken(
         self, completion_ids: Sequence[list[int]], masks: Sequence[list[int]], trainer: Any
     ) -> list[list[dict[str, str]]]:

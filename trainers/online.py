@@ -468,7 +468,11 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
             resume_from_checkpoint = get_last_checkpoint(self.args.output_dir) or True
         if isinstance(resume_from_checkpoint, str | Path):
             resume.check(self, Path(resume_from_checkpoint))
-        return super().train(resume_from_checkpoint, *args, **kwargs)
+        try:
+            return super().train(resume_from_checkpoint, *args, **kwargs)
+        finally:
+            if isinstance(self.rollout_func, EnvironmentRollout):
+                self.rollout_func.close()
 
     def save_state_in(self, folder: Path) -> None:
         """Add what an exact resume needs to a checkpoint."""

@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
+from data.tools.episodes import unmarked_result
 from data.tools.parsing import guard_parser
+from data.tools.results import special_marks
 from rewards.tool_calls import count_tool_calls
 from trainers.resume import is_sharded
 
@@ -81,6 +83,11 @@ class ToolCalls:
             **kwargs,
         )
         return ids[:own], log_probs and log_probs[:own]
+
+    def _get_tool_suffix_ids(self, tool_messages: Any) -> Any:
+        marks = special_marks(self._tokenizer)
+        clean = [unmarked_result(one, marks) for one in tool_messages]
+        return super()._get_tool_suffix_ids(clean)  # type: ignore[misc]
 
     def _generates_together(self) -> bool:
         """Whether a process cannot generate without the others."""

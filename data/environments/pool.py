@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from data.environments.base import Reply
 from data.row import Row
-from data.tools.results import ResultLimits, TimeLimit, ToolError, clean_text, error_text
+from data.tools.results import MOST_HUNG, ResultLimits, TimeLimit, ToolError, clean_text, error_text
+from rewards.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Said:
 class Pool:
     """As many instances as there are episodes at once, made when needed and used again.
 
-    Where one breaks, its episode has failed, and the slot gets another instance next time.
+    Where one breaks, its episode has failed, and the slot gets another instance next time. Too many
+    calls that never end raise a ConfigError: nothing would be learnt any more.
 
     Args:
         make: Makes an instance.
@@ -51,6 +52,7 @@ class Pool:
 
     def __init__(self, make: Callable[[], Any], owner: str, limits: ResultLimits) -> None:
         self._make = make
+        self._owner = owner
         self._limits = limits
         self._clock = TimeLimit(limits.timeout, owner)
         self._instances: dict[int, Any] = {}
@@ -71,8 +73,7 @@ class Pool:
 
     def close(self) -> None:
         """End the use of every instance."""
-        for slot in list(self._instances):
-            self._drop(slot)
+        self._drop(*self._instances)
         self._clock.close()
 
     def _reset(self, slot: int, row: Row) -> tuple[Any, Any]:
@@ -90,13 +91,22 @@ class Pool:
     def _guarded(self, slots: Sequence[int], calls: Sequence[Callable[[], Any]]) -> list[Said]:
         found = []
         for slot, outcome in zip(slots, self._clock.each(calls), strict=True):
+            if not outcome.made:
+                raise ConfigError(
+                    f"{self._owner} is not called: {MOST_HUNG} earlier calls still run, so all "
+                    "further episodes would fail: see what it waits for, or give it more seconds "
+                    "with environment.timeout"
+                )
             failed = None
             if outcome.error is not None:  # SystemExit too: an environment does not end a run
                 failed = error_text(outcome.error)
             elif problem := _odd(*outcome.value):
                 failed = problem
-            if failed is not None:
+            if outcome.late:  # its call still uses it
+                self._instances.pop(slot, None)
+            elif failed is not None:
                 self._drop(slot)
+            if failed is not None:
                 found.append(Said(None, 0.0, failed, outcome.seconds))
                 continue
             reply, reward = outcome.value
@@ -105,12 +115,11 @@ class Pool:
             found.append(Said(clean, float(reward), None, outcome.seconds))
         return found
 
-    def _drop(self, slot: int) -> None:
-        """Forget an instance; the next episode of the slot gets a new one."""
-        instance = self._instances.pop(slot, None)
-        if hasattr(instance, "close"):
-            with suppress(Exception):
-                self._clock.call(instance.close)
+    def _drop(self, *slots: int) -> None:
+        """Close and forget instances; the next episode of such a slot gets a new one."""
+        instances = [self._instances.pop(slot, None) for slot in slots]
+        # Whatever comes of it: an environment that cannot be closed does not end a run.
+        self._clock.each([one.close for one in instances if hasattr(one, "close")])
 
 
 def _odd(reply: Any, reward: Any) -> str | None:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from data.prompts import prompt_ids
+from data.tools.results import special_marks, without_marks
 
 _MARK = "4217"
 """Stands for what the model wrote, while a template is rendered."""
@@ -35,26 +36,29 @@ class Wording:
         self.tokenizer = tokenizer
         self.ends = frozenset(ends)
         self._kwargs = dict(template_kwargs or {})
+        self._marks = special_marks(tokenizer)
         # The same words come again and again; a copy is given out, since lists are appended to.
         self._plain = lru_cache(maxsize=4096)(self._plain_ids)
         self._chat = lru_cache(maxsize=4096)(self._chat_ids)
 
     def prompts(self, prompts: Sequence[Any], said: Sequence[str]) -> list[list[int]]:
         """Token ids of prompts, each with what the environment says first behind it."""
-        joined = [with_said(prompt, text) for prompt, text in zip(prompts, said, strict=True)]
+        clean = [without_marks(text, self._marks) for text in said]
+        joined = [with_said(prompt, text) for prompt, text in zip(prompts, clean, strict=True)]
         return prompt_ids(self.tokenizer, joined, self._kwargs)
 
     def observation(self, text: str, *, chat: bool, ended: bool) -> list[int]:
         """Token ids between two turns of the model.
 
         Args:
-            text: What the environment said.
+            text: What the environment said; the tokenizer's special tokens in it are no such ones.
             chat: Whether the prompt is messages.
             ended: Whether the model's turn has its end token; in a chat it is added otherwise.
 
         Raises:
             ValueError: The tokenizer has no token for it.
         """
+        text = without_marks(text, self._marks)
         if not chat:
             return list(self._plain(text))
         ids = self._chat(text)

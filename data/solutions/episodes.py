@@ -109,7 +109,7 @@ class Stage:
             prompt_ids=episode.prompt_ids,
             completion_ids=episode.completion_ids,
             text=self._environment.text(self._wording, episode),
-            finish="length" if episode.truncated else "stop",
+            finish="stop" if episode.done else "length",
             log_probs=episode.log_probs,
             entropy=episode.entropy,
             gold=None if row.get("answer") is None else str(row["answer"]),

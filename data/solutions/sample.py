@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -74,10 +74,15 @@ def sample(
         occurs again goes on with the numbers of its question.
 
     Raises:
-        ValueError: If an argument is out of range, or a row's prompt is empty.
+        ValueError: If an argument is out of range, or a row's prompt is empty (in an environment,
+            which may speak first, such an episode fails).
     """
     _check(samples, temperature, max_new_tokens, batch_size, greedy, top_p)
-    prompts = [row_prompt_ids(tokenizer, row, chat_template_kwargs) for row in rows]
+    if environment is None:
+        prompts = [row_prompt_ids(tokenizer, row, chat_template_kwargs) for row in rows]
+    else:  # which may be empty: the environment speaks first, or the episode fails
+        asked = [row["prompt"] for row in rows]
+        prompts = prompt_ids(tokenizer, asked, chat_template_kwargs)
     jobs = numbered(rows, samples)
     # Prompts of like length share a batch; the longest go first, so memory runs out early if ever.
     order = sorted(range(len(jobs)), key=lambda job: -len(prompts[jobs[job][0]]))
@@ -106,7 +111,8 @@ def sample(
             template_kwargs=chat_template_kwargs,
         )
     found: dict[int, Solution] = {}
-    with left_as_found(model, config), torch.no_grad():
+    staged: Any = nullcontext() if stage is None else closing(stage)
+    with left_as_found(model, config), torch.no_grad(), staged:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             asked, indices = [rows[jobs[job][0]] for job in batch], [jobs[job][1] for job in batch]
@@ -128,8 +134,6 @@ def sample(
             found |= dict(zip(batch, solutions, strict=True))
             if progress is not None:
                 progress(len(found), len(jobs))
-    if stage is not None:
-        stage.close()
     return [found[job] for job in range(len(jobs))]
 
 

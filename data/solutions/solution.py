@@ -23,7 +23,8 @@ class Solution:
         prompt_ids: Token ids of the prompt, without padding.
         completion_ids: (T,) token ids.
         text: The completion as text, without special tokens.
-        finish: "stop" at an end-of-sequence token, "length" where the token limit cut it off.
+        finish: "stop" at an end-of-sequence token, "length" where the token limit cut it off; of an
+            episode "stop" where it came to its end, "length" where a limit or a fault ended it.
         log_probs: (T,) log-probability of each token in nats under the model itself: at temperature
             1 and before top-p, whatever it was sampled with.
         entropy: (T,) entropy in nats of the distributions that the tokens were drawn from, again

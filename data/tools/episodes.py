@@ -24,10 +24,11 @@ from data.row import Row
 from data.tools.base import Function, make_tool
 from data.tools.native import NativeFactory, method_tools
 from data.tools.parsing import guard_parser
+from data.tools.results import without_marks
 from data.turns import last_turn
 from rewards.conversation import completion_text
 
-__all__ = ["ToolUse", "execute"]
+__all__ = ["ToolUse", "execute", "unmarked_result"]
 
 Message = dict[str, Any]
 
@@ -105,6 +106,14 @@ def execute(call: Mapping[str, Any], tools: Mapping[str, Function]) -> Message:
     return {"role": "tool", "name": name, "content": str(result)}
 
 
+def unmarked_result(message: Message, marks: Sequence[str]) -> Message:
+    """A tool's message, without special tokens in its text."""
+    content = message.get("content")
+    if not isinstance(content, str):
+        return message
+    return {**message, "content": without_marks(content, marks)}
+
+
 class _Caller:
     """Executes the calls of a turn, where a `data.environments.pool.Pool` asks an environment."""
 
@@ -180,7 +189,10 @@ class _ToolWording(Wording):
     def prompts(self, prompts: Sequence[Any], said: Sequence[str]) -> list[list[int]]:
         """Token ids of chat prompts with the schemas of the tools."""
         found = self.tokenizer.apply_chat_template(
-            conversation=[with_said(*one) for one in zip(prompts, said, strict=True)],
+            conversation=[
+                with_said(prompt, without_marks(text, self._marks))
+                for prompt, text in zip(prompts, said, strict=True)
+            ],
             tools=self._tools,
             chat_template=self._template,
             add_generation_prompt=True,
@@ -202,7 +214,8 @@ class _ToolWording(Wording):
             chat_template_kwargs=self._kwargs,
             _is_vlm=False,
         )
-        ids: list[int] = GRPOTrainer._get_tool_suffix_ids(trainer, said)
+        clean = [unmarked_result(one, self._marks) for one in said]
+        ids: list[int] = GRPOTrainer._get_tool_suffix_ids(trainer, clean)
         return ids
 
     def turn(self, ids: Sequence[int]) -> Any:

@@ -27,6 +27,8 @@ __all__ = [
     "clean_text",
     "error_text",
     "result_text",
+    "special_marks",
+    "without_marks",
 ]
 
 MOST_ERROR_CHARACTERS = 500
@@ -37,7 +39,7 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 # Tokenizers read <|im_end|> and the like as the end of a turn, wherever they stand.
-_MARKERS = re.compile(r"<\|([^\s|<>]{0,64})\|>")
+_MARKERS = re.compile(r"<[|\uff5c]([^\s|\uff5c<>]{0,64})[|\uff5c]>")
 
 
 class ToolError(Exception):
@@ -92,6 +94,25 @@ def _clean(text: str) -> str:
     return _MARKERS.sub(r"<\1>", text)
 
 
+def special_marks(tokenizer: Any) -> tuple[str, ...]:
+    """What a tokenizer reads as a special token wherever it stands, such as `</s>`; longest first.
+
+    Not those of one or two characters, which are no mark but text.
+    """
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    marks = {*tokenizer.all_special_tokens, *(token.content for token in added if token.special)}
+    return tuple(
+        sorted((mark for mark in marks if len(mark) > 2), key=lambda mark: (-len(mark), mark))
+    )
+
+
+def without_marks(text: str, marks: Sequence[str]) -> str:
+    """The text with a space in each mark, so that it is read as the characters that it shows."""
+    for mark in marks:
+        text = text.replace(mark, f"{mark[0]} {mark[1:]}")
+    return text
+
+
 def result_text(value: Any, max_characters: int) -> str:
     """What a tool returned, as clean text: a string as it is, anything else as JSON.
 
@@ -132,11 +153,15 @@ class Outcome:
         value: what it returned.
         error: what it raised, or a ToolError where it was late or not made; None otherwise.
         seconds: how long it took.
+        late: whether it still runs.
+        made: False where it was not called, for so many that still run.
     """
 
     value: Any = None
     error: BaseException | None = None
     seconds: float = 0.0
+    late: bool = False
+    made: bool = True
 
 
 class TimeLimit:
@@ -183,7 +208,7 @@ class TimeLimit:
                 self._hung = [caller for caller in self._hung if caller.busy]
                 if len(self._hung) >= MOST_HUNG:
                     text = f"{self.owner} is not called: {len(self._hung)} earlier calls still run"
-                    outcomes += [Outcome(error=ToolError(text)) for _ in rest]
+                    outcomes += [Outcome(error=ToolError(text), made=False) for _ in rest]
                     break
                 outcomes += self._watched(_Series(rest, self.seconds))
         return outcomes
@@ -203,7 +228,7 @@ class TimeLimit:
             caller.leave()
             self._caller = None
             late = ToolError(f"{self.owner} took longer than {self.seconds:g} s")
-            return [*series.outcomes, Outcome(error=late, seconds=self.seconds)]
+            return [*series.outcomes, Outcome(error=late, seconds=self.seconds, late=True)]
 
     def close(self) -> None:
         """Let the thread end; a later call starts another."""

@@ -95,7 +95,7 @@ def with_environment(config: Config, task: Task) -> Task:
 
 
 def environment_defaults(name: str) -> dict[str, Any]:
-    """The section of an environment as it is if nobody sets anything."""
+    """The section of an environment as it is if nobody sets anything; null: the task's own."""
     from data.environments import get
     from rlconf.settings.plugins import settings_defaults
 
@@ -136,7 +136,7 @@ def _common_types() -> dict[str, Any]:
 def _common_defaults() -> dict[str, Any]:
     from data.environments import EnvironmentSettings
 
-    return {f.name: f.default for f in fields(EnvironmentSettings) if f.name in _common_types()}
+    return dict.fromkeys(f.name for f in fields(EnvironmentSettings) if f.name in _common_types())
 
 
 def _check_common(common: Mapping[str, Any]) -> list[Problem]:

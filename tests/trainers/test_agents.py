@@ -197,6 +197,7 @@ def test_it_trains_and_evaluates_with_the_real_engine(build) -> None:
     seen: list[Any] = []
     trainer.on_rollout.append(seen.append)
     trainer.train()
+    assert not trainer.rollout_func._pool._instances  # closed
     logs = trainer.state.log_history
     assert sum("env/turns" in row for row in logs) >= 2
     assert any("eval_env/success" in row for row in logs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 
 import pytest
@@ -11,6 +13,7 @@ from data.environments.play import Limits, Turn, play
 from data.environments.pool import Pool
 from data.environments.wording import Wording
 from data.tools.results import ResultLimits
+from rewards.errors import ConfigError
 from trainers.models.characters import character_tokenizer
 
 TOKENIZER = character_tokenizer("0123456789ab-?xyz\n")
@@ -225,6 +228,38 @@ def test_what_is_said_is_clean_and_bounded():
     # The mark of what was left out has letters that this tokenizer does not know.
     assert "the tokenizer cannot read" in one.failed
     assert len(one.failed) < 200
+
+
+def test_a_run_stops_where_too_many_calls_never_end():
+    release = threading.Event()
+    shared = pool(lambda: Says(release.wait), timeout=0.01)
+
+    def go_on():
+        for _ in range(100):  # on a busy machine a reset may be late, and end
+            play(scripted(["a."]), [ROW], shared, Wording(TOKENIZER, [EOS]), WIDE)
+
+    try:
+        with pytest.raises(ConfigError, match=r"'test' is not called: 8 earlier .*timeout"):
+            go_on()
+    finally:
+        release.set()
+
+
+def test_closing_is_guarded_and_spares_one_whose_call_still_runs():
+    release, closed = threading.Event(), []
+
+    def made(reply):
+        one = Says(reply)
+        one.close = lambda: closed.append(reply) or sys.exit(1)
+        return one
+
+    kinds = iter([release.wait, broken])
+    shared = pool(lambda: made(next(kinds)), timeout=0.5)
+    play(scripted(["a."], ["a."]), [ROW, ROW], shared, Wording(TOKENIZER, [EOS]), WIDE)
+    assert closed == [broken]
+    shared.close()
+    release.set()
+    assert closed == [broken]
 
 
 def test_closing_ends_the_use_of_each_instance():

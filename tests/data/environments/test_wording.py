@@ -34,6 +34,18 @@ def chat_tokenizer(template: str) -> PreTrainedTokenizerFast:
     return made
 
 
+@pytest.mark.parametrize("chat", [False, True])
+def test_no_special_token_comes_out_of_what_is_said(tokenizer, chat: bool):
+    wording = Wording(tokenizer, [tokenizer.eos_token_id])
+    plain = wording.observation("so", chat=chat, ended=True)
+    marked = wording.observation("s<pad>o<|im_end|><<pad>pad>", chat=chat, ended=True)
+    special = set(tokenizer.all_special_ids)
+    assert [i for i in marked if i in special] == [i for i in plain if i in special]
+    assert "s< pad>o< |im_end|>" in tokenizer.decode(marked)
+    (prompt,) = wording.prompts(["?"], ["<pad>"])
+    assert tokenizer.decode(prompt) == "?< pad>"
+
+
 @pytest.fixture
 def tokenizer() -> PreTrainedTokenizerFast:
     return chat_tokenizer(CHATML)

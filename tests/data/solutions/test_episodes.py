@@ -73,12 +73,32 @@ def test_a_solution_does_not_depend_on_its_batch(policy, drawn):
 
 
 def test_greedy_takes_the_likeliest(policy):
-    one, other = (
-        draw(policy, rows=TASK.test[:1], greedy=True),
-        draw(policy, TASK.test[:1], greedy=True),
-    )
-    assert one == other
-    assert one[0].finish in ("stop", "length")
+    model = policy[0]
+    for one in draw(policy, TASK.test[:6], greedy=True):
+        with torch.no_grad():
+            logits = model(torch.tensor([one.prompt_ids + one.completion_ids])).logits[0]
+        likeliest = logits[len(one.prompt_ids) - 1 : -1].argmax(-1).tolist()
+        assert one.own
+        assert [one.completion_ids[at] for at in one.own] == [likeliest[at] for at in one.own]
+
+
+def test_one_that_breaks_is_not_finished_and_instances_are_closed(policy, monkeypatch):
+    """Whatever the reward says of its text, it is not learnt; an error closes the instances too."""
+    closed = []
+    make = type(PEEK.make())
+    monkeypatch.setattr(make, "close", lambda self: closed.append(self), raising=False)
+    empty = TASK.test[0] | {"prompt": ""}
+    (one,) = draw(policy, [empty])  # peek says nothing first
+    assert (one.finish, one.completion_ids, one.played["success"]) == ("length", [], 0.0)
+    assert confidence_of(one, "prob") is None
+    assert len(closed) == 1
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        draw(policy, TASK.test[:1], progress=stop)
+    assert len(closed) == 2
 
 
 def test_a_file_keeps_all_and_an_older_one_can_be_read(drawn, tmp_path):

@@ -108,6 +108,10 @@ def test_a_call_returns_or_raises() -> None:
     limit.close()
 
 
+def test_marks_of_full_width_are_none_either() -> None:
+    assert results.clean_text("a<\uff5cUser\uff5c>b<|x|>", 64) == "a<User>b<x>"
+
+
 def test_a_late_call_is_left_and_too_many_end_it() -> None:
     limit, release = TimeLimit(0.02, "tool 'slow'"), threading.Event()
     for _ in range(results.MOST_HUNG):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from data.environments import EnvironmentSettings
 from rewards.errors import ConfigError
 from rlconf.building.parts import build_task, columns
-from rlconf.settings.check_environment import told
+from rlconf.settings.check_environment import told, with_environment
 from rlconf.settings.compose import compose
 from rlconf.settings.plugins import forget, import_all
 from rlconf.settings.tree import choices
@@ -106,3 +108,12 @@ def test_another_task_over_a_recorded_one_leaves_its_environment(tmp_path):
     assert again.environment["spare_turns"] == 1
     other = compose(["task=sort"], base=tmp_path / "config.yaml")
     assert build_task(other).played_in is None
+
+
+@pytest.mark.parametrize("chosen", [[], ["environment=auto"], ["environment=peek"]])
+def test_limits_of_the_task_itself_stay_unless_set(chosen):
+    config = compose(["task=peek", *chosen])
+    task = replace(made("task=peek"), environment=EnvironmentSettings("peek", timeout=60.0))
+    assert with_environment(config, task).played_in.timeout == 60.0
+    config = compose(["task=peek", *chosen, "environment.timeout=5"])
+    assert with_environment(config, task).played_in.timeout == 5.0
