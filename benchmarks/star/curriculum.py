@@ -89,12 +89,11 @@ class Regime:
 
 
 REGIMES = {
-    "sort 2-7, short": Regime(range(2, 8), steps=120, prompts=16, questions=512, probe=4),
     "sort 2-8": Regime(range(2, 9)),
     "sort 2-9": Regime(range(2, 10)),
+    "sort 2-9, long": Regime(range(2, 10), steps=480, arms=("none", "online")),
     # Levels 4-7 alone give no signal.
     "sort 4-7, foothold 3": Regime(range(4, 8), foothold=(3,)),
-    "sort 3-9": Regime(range(3, 10)),
     # Level k asks for the k largest digits of a table of five or six, as a list.
     "tables": Regime(
         range(1, 5),
