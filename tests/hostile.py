@@ -28,6 +28,10 @@ COLUMNS: dict[str, Any] = {
     # Of crew, which its trainer computes: two sure tokens of a right answer.
     "answer_log_probs": [-0.1, -0.2],
     "correctness": 1.0,
+    # Of an episode: one legal turn, one that was none, and no success.
+    "success": 0.0,
+    "num_tool_calls": 1,
+    "invalid_actions": 1,
     # Of reasoning_gym: a question whose scorer evaluates the answer.
     "source": json.dumps(
         {

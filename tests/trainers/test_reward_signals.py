@@ -226,6 +226,7 @@ def test_a_reward_that_only_asks_what_is_right_costs_no_forward(build, prompts) 
     )
     assert trainer._recorder is None
     assert trainer.reward_decay == {"tool_calls_flat": 200}
+    torch.manual_seed(0)  # of the draws: some are right and some are not
     generate(trainer)
     right = trainer._rewards["even"].tolist()
     found = trainer._rewards["tool_calls_flat"].tolist()

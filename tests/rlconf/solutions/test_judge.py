@@ -246,7 +246,7 @@ def test_voting_finds_answers_itself_and_says_what_is_missing(capsys):
 
 def test_options_of_a_method_reach_the_vote():
     options = ["vote.options.cisc={temperature: 1e-4, measure: self_certainty}"]
-    where = ["vote=cisc", "vote.equality=text", "vote.path=sharp.parquet"]
+    where = ["vote=cisc", "vote.equality=text", "vote.path=sharp.parquet", "crew.locator=final"]
     assert main(["vote", "solutions/s.judged.parquet", *where, *options]) == 0
     judged = read_solutions("solutions/s.judged.parquet")
     # At that temperature the surest alone decides.
