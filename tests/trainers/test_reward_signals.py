@@ -226,7 +226,9 @@ def test_a_reward_that_only_asks_what_is_right_costs_no_forward(build, prompts) 
     )
     assert trainer._recorder is None
     assert trainer.reward_decay == {"tool_calls_flat": 200}
-    torch.manual_seed(0)  # of the draws: some are right and some are not
+    # One, two and three characters in turn: wrong, right, not known.
+    given = [[5] * (1 + row % 3) + [2] for row in range(16)]
+    trainer._generate_single_turn = lambda *_, **__: (given, None)
     generate(trainer)
     right = trainer._rewards["even"].tolist()
     found = trainer._rewards["tool_calls_flat"].tolist()
