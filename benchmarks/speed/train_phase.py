@@ -78,7 +78,7 @@ def make(cls: Any, case: dict[str, float], **parts: Any) -> Any:
     )
     rng = random.Random(0)
     prompts = [
-        " ".join(f"w{rng.randrange(3, VOCABULARY)}" for _ in range(1 + i % 24)) for i in range(64)
+        " ".join(f"w{rng.randrange(3, VOCABULARY)}" for _ in range(1 + i % 24)) for i in range(1024)
     ]
 
     def score(completion_ids: list[list[int]], **_: Any) -> list[float]:
