@@ -20,6 +20,7 @@ from data.environments.play import COLUMNS, Episode, Turn, play
 from data.environments.settings import EnvironmentSettings
 from data.environments.wording import Wording
 from data.turns import own_turns
+from trainers.comm import most
 
 _log = logging.getLogger(__name__)
 
@@ -54,10 +55,11 @@ class EnvironmentRollout:
             trainer.processing_class, trainer.eos_token_ids, trainer.chat_template_kwargs
         )
 
-        def generate(_: Sequence[int], contexts: Sequence[list[int]], most: int) -> list[Turn]:
+        def generate(_: Sequence[int], contexts: Sequence[list[int]], tokens: int) -> list[Turn]:
             # The engine of vLLM ends a turn at its own length, and ranks that share it ask alike.
-            most = min(limits.max_turn_tokens, limits.max_tokens) if trainer.use_vllm else most
-            with _at_most(trainer, most):
+            if trainer.use_vllm:
+                tokens = min(limits.max_turn_tokens, limits.max_tokens)
+            with _at_most(trainer, tokens):
                 ids, log_probs = trainer._generate_single_turn(list(contexts), None, {}, 1)
             if log_probs is None:
                 return [Turn(list(one)) for one in ids]
@@ -66,9 +68,9 @@ class EnvironmentRollout:
         def needed(active: int) -> int:
             if trainer.accelerator.num_processes == 1:
                 return active
-            most = int(trainer._comm.max(torch.tensor(active, device=trainer.accelerator.device)))
+            asked = most(trainer, active)
             # vLLM takes equally many prompts of each rank; `generate` takes any number but none.
-            return most if trainer.use_vllm else max(active, min(most, 1))
+            return asked if trainer.use_vllm else max(active, min(asked, 1))
 
         episodes = play(generate, trainer.rows, self._pool, wording, limits, needed=needed)
         self._report(episodes, trainer, perf_counter() - began)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from accelerate import Accelerator
 from torch import Tensor
 
@@ -27,3 +30,13 @@ class AcceleratorComm:
     def max(self, x: Tensor) -> Tensor:
         """Largest value of a 0-D tensor over ranks."""
         return self.gather(x.reshape(1)).max()
+
+
+def most(trainer: Any, number: int) -> int:
+    """The largest of the ranks' numbers; every rank must ask.
+
+    Args:
+        trainer: a trainer of ours, for its `_comm` and its device.
+        number: this rank's.
+    """
+    return int(trainer._comm.max(torch.tensor(number, device=trainer.accelerator.device)))

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from trainers.loss_mask import loss_mask
 from trainers.maths.comm import Comm
 
 __all__ = ["keep_rows"]
@@ -29,7 +30,4 @@ def keep_rows(output: dict[str, Any], keep: Tensor, comm: Comm) -> None:
     advantages = output["advantages"]
     shape = (-1,) if advantages.dim() == 1 else (-1, 1)
     output["advantages"] = advantages * keep.to(advantages.device, advantages.dtype).view(shape)
-    kept = output["completion_mask"]
-    if "tool_mask" in output:
-        kept = kept * output["tool_mask"]
-    output["num_items_in_batch"] = comm.gather(kept.sum().reshape(1)).sum()
+    output["num_items_in_batch"] = comm.gather(loss_mask(output).sum().reshape(1)).sum()

@@ -34,6 +34,7 @@ from trainers.filters.batch import filter_batch
 from trainers.gather_rollout import gather_rollout
 from trainers.guarded import GuardedTrainer
 from trainers.keep import keep_rows
+from trainers.loss_mask import loss_mask
 from trainers.maths.schedules import decay
 from trainers.replay.part import ReplayPart
 from trainers.replay.settings import ReplaySettings
@@ -433,15 +434,13 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
             )
 
     def _shaper_batch(self, output: dict[str, Any]) -> ShaperBatch:
-        advantages, mask = output["advantages"], output["completion_mask"].bool()
-        if "tool_mask" in output:
-            mask = mask & output["tool_mask"].bool()
+        advantages = output["advantages"]
         first = self.accelerator.process_index * len(advantages)
         rows = torch.arange(first, first + len(advantages), device=advantages.device)
         return ShaperBatch(
             advantages=advantages,
             base_advantages=advantages,
-            mask=mask,
+            mask=loss_mask(output),
             completion_ids=output["completion_ids"],
             rewards=self._rewards,
             group_id=rows // self.num_generations,

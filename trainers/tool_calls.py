@@ -11,6 +11,7 @@ from data.tools.episodes import unmarked_result
 from data.tools.parsing import guard_parser
 from data.tools.results import special_marks
 from rewards.tool_calls import count_tool_calls
+from trainers.comm import most
 from trainers.resume import is_sharded
 
 __all__ = ["ToolCalls", "assistant_turns", "tool_counts", "tool_metrics"]
@@ -70,11 +71,11 @@ class ToolCalls:
         if not self._in_tool_loop:
             return one_turn(prompt_ids, images, fields, num_generations, **kwargs)
         own = len(prompt_ids)
-        most = int(self._comm.max(torch.tensor(own, device=self.accelerator.device)))
-        if not most:
+        asked = most(self, own)
+        if not asked:
             return None
         # vLLM takes equally many prompts of each process; `generate` any number but none.
-        spare = (most if self.args.use_vllm else max(own, 1)) - own
+        spare = (asked if self.args.use_vllm else max(own, 1)) - own
         ids, log_probs = one_turn(
             [*prompt_ids, *[self._spare_context] * spare],
             None if images is None else [*images, *[None] * spare],

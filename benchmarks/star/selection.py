@@ -34,6 +34,7 @@ from curriculum import REGIMES, Started, kept, task_of
 from transformers import AutoModelForCausalLM
 
 import rewards
+from benchmarks import paired
 from data.solutions import Solution, accuracy, pass_at_k, score
 from data.solutions.ranking import Question, calibration, questions_of, within
 from data.solutions.statistics import mean
@@ -252,8 +253,7 @@ def main() -> None:
     if options.command == "table":
         table()
         return
-    first, _, last = options.seeds.partition("-")
-    run(range(int(first), int(last or first) + 1), options.models, options.minutes)
+    run(paired.seeds(options.seeds), options.models, options.minutes)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,11 @@ def character_tokenizer(alphabet: str) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
+    return wrapped(tokenizer)
+
+
+def wrapped(tokenizer: Tokenizer, **more: str) -> PreTrainedTokenizerFast:
+    """As transformers takes it: `SPECIAL` and `more` its special tokens, padding on the left."""
     pad, bos, eos = SPECIAL
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -42,4 +47,5 @@ def character_tokenizer(alphabet: str) -> PreTrainedTokenizerFast:
         eos_token=eos,
         padding_side="left",
         clean_up_tokenization_spaces=False,
+        **more,
     )

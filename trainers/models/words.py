@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from data.words import PATTERN
 from rewards.errors import ConfigError
-from trainers.models.characters import SPECIAL
+from trainers.models.characters import SPECIAL, wrapped
 
 UNKNOWN = "<unk>"
 
@@ -39,13 +39,4 @@ def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
         ]
     )
     # No decoder: tokens are joined by spaces then.
-    pad, bos, eos = SPECIAL
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=pad,
-        bos_token=bos,
-        eos_token=eos,
-        unk_token=UNKNOWN,
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-    )
+    return wrapped(tokenizer, unk_token=UNKNOWN)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rewards.errors import ConfigError
 from trainers._trl import IMAGE_KEYS
+from trainers.loss_mask import loss_mask
 from trainers.maths.spear import sil_parts
 from trainers.replay.fit import misfits, rows_of
 from trainers.replay.loss import Batch, clip_tokens, mixed_scales, replay_loss
@@ -121,7 +122,7 @@ class ReplayPart:
         if not chunk:
             return
         trainer, rows = self.trainer, self._padded(chunk)
-        size, mask = len(output["advantages"]), _loss_mask(rows)
+        size, mask = len(output["advantages"]), loss_mask(rows)
         if "old_per_token_logps" not in output:
             everyone = torch.arange(size, device=mask.device)
             output["old_per_token_logps"] = log_probs(everyone).nan_to_num()
@@ -130,7 +131,7 @@ class ReplayPart:
             self.settings.norm,
             rows=size,
             replayed=len(chunk),
-            tokens=float(_loss_mask(output).sum()),
+            tokens=float(loss_mask(output).sum()),
             replayed_tokens=float(mask.sum()),
             all_tokens=float(output["num_items_in_batch"]) / trainer.accelerator.num_processes,
         )
@@ -179,7 +180,7 @@ class ReplayPart:
             log_probs,
             rows["old_per_token_logps"],
             rows["advantages"],
-            _loss_mask(rows),
+            loss_mask(rows),
             self._batch(inputs),
             self.settings,
             generator=self.replay.generator,
@@ -249,13 +250,7 @@ class ReplayPart:
         return Batch(
             loss_type=trainer.loss_type,
             rows=trainer.rows_of_micro_batch(inputs),
-            tokens=_loss_mask(inputs).sum().float(),
+            tokens=loss_mask(inputs).sum().float(),
             window_tokens=inputs["num_items_in_batch"].float() / share,
             longest=trainer.max_completion_length,
         )
-
-
-def _loss_mask(batch: dict[str, Any]) -> Tensor:
-    """(B, T) bool, the tokens that TRL's loss counts."""
-    mask: Tensor = batch["completion_mask"].bool()
-    return mask & batch["tool_mask"].bool() if "tool_mask" in batch else mask

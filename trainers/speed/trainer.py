@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 from trl import GRPOTrainer
 
 from rewards.errors import ConfigError
 from trainers._trl import IMAGE_KEYS
-from trainers.comm import AcceleratorComm
+from trainers.comm import most
 from trainers.speed.settings import ROW_MEANS, SpeedSettings
 from trainers.speed.trim import has_rotary_positions, in_chunks
 from trainers.speed.window import regrouped
@@ -21,6 +21,8 @@ __all__ = ["FasterGRPO"]
 
 class FasterGRPO(GRPOTrainer):
     """GRPO whose forwards leave out what the gradient does not depend on.
+
+    Stands behind `GuardedTrainer` among the bases of a class, whose `_comm` it asks.
 
     Args:
         speed: what is left out. None: nothing, and it is TRL's trainer bit for bit.
@@ -64,14 +66,10 @@ class FasterGRPO(GRPOTrainer):
                 batches[start : start + size],
                 sort=self.speed.sort,
                 skip=self.speed.skip,
-                most=self._most,
+                most=partial(most, self),
             )
         ]
         return self._buffered_inputs[self._step % self.args.steps_per_generation]
-
-    def _most(self, number: int) -> int:
-        comm = AcceleratorComm(self.accelerator)
-        return int(comm.max(torch.tensor(number, device=self.accelerator.device)))
 
     def _get_per_token_logps_and_entropies(
         self,

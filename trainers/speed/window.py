@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainers._trl import IMAGE_KEYS
+from trainers.loss_mask import loss_mask
 
 __all__ = ["regrouped"]
 
@@ -75,10 +76,7 @@ def _lengths(batch: MicroBatch) -> Tensor:
 
 def _informative(batch: MicroBatch) -> Tensor:
     """(B,) bool, rows with an advantage on a token of the loss."""
-    mask = batch["completion_mask"].bool()
-    if "tool_mask" in batch:
-        mask = mask & batch["tool_mask"].bool()
     advantages = batch["advantages"]
     if advantages.dim() == 1:
         advantages = advantages[:, None]
-    return ((advantages != 0) & mask).any(dim=1)
+    return ((advantages != 0) & loss_mask(batch)).any(dim=1)
