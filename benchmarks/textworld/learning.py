@@ -14,12 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
+
+from benchmarks import paired
 
 RESULTS = Path(__file__).with_name("results.jsonl")
 TASK = {
@@ -103,7 +104,6 @@ def success(model: Any, tokenizer: Any, task: Any) -> dict[str, dict[str, float]
 def train_one(arm: str, seed: int) -> dict[str, Any]:
     """Train one run, and play before and after."""
     from datasets import Dataset
-    from trl import GRPOConfig
 
     import rewards
     from trainers import OnlineTrainer
@@ -118,28 +118,14 @@ def train_one(arm: str, seed: int) -> dict[str, Any]:
     trainer = OnlineTrainer(
         model=model,
         reward_funcs=rewards.get("success"),
-        args=GRPOConfig(
-            output_dir=tempfile.mkdtemp(),
-            use_cpu=True,
-            bf16=False,
-            gradient_checkpointing=False,
+        args=paired.recipe(
             per_device_train_batch_size=PROMPTS * GENERATIONS,
             num_generations=GENERATIONS,
             max_completion_length=task.max_completion_tokens,
-            temperature=1.0,
-            learning_rate=1e-3,
-            lr_scheduler_type="constant_with_warmup",
             warmup_steps=5,
-            adam_beta2=0.98,
-            loss_type="dapo",
             scale_rewards="none",
-            epsilon_high=0.28,
-            beta=0.0,
             max_steps=STEPS,
             logging_steps=1,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
             seed=seed,
         ),
         train_dataset=Dataset.from_list(task.train),

@@ -19,12 +19,13 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from benchmarks import paired
 
 CURVE = ("step", "accuracy", "entropy", "frac_reward_zero_std", "grad_norm")
 RESULTS = Path(__file__).with_name("results.jsonl")
@@ -53,7 +54,6 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
     """Train one run and evaluate it on the test split."""
     import torch
     from datasets import Dataset
-    from trl import GRPOConfig
 
     import rewards
     from data.solutions import sample, summary, verify
@@ -93,27 +93,12 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
     trainer = OnlineTrainer(
         model=model,
         reward_funcs=exact,
-        args=GRPOConfig(
-            output_dir=tempfile.mkdtemp(),
-            use_cpu=True,
-            bf16=False,
-            gradient_checkpointing=False,
+        args=paired.recipe(
             per_device_train_batch_size=256,
             num_generations=8,
             max_completion_length=task.max_completion_tokens,
-            temperature=1.0,
-            learning_rate=1e-3,
-            lr_scheduler_type="constant_with_warmup",
-            warmup_steps=10,
-            adam_beta2=0.98,
-            loss_type="dapo",
-            epsilon_high=0.28,
-            beta=0.0,
             max_steps=steps,
             logging_steps=5,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
             seed=seed,
         ),
         train_dataset=Dataset.from_list(task.train),
