@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -85,9 +86,12 @@ class ToolCalls:
         )
         return ids[:own], log_probs and log_probs[:own]
 
+    @functools.cached_property
+    def _marks(self) -> tuple[str, ...]:
+        return special_marks(self._tokenizer)
+
     def _get_tool_suffix_ids(self, tool_messages: Any) -> Any:
-        marks = special_marks(self._tokenizer)
-        clean = [unmarked_result(one, marks) for one in tool_messages]
+        clean = [unmarked_result(one, self._marks) for one in tool_messages]
         return super()._get_tool_suffix_ids(clean)  # type: ignore[misc]
 
     def _generates_together(self) -> bool:
