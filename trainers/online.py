@@ -33,6 +33,7 @@ from trainers.filters.base import FilterBatch, RolloutFilter, keep_mask
 from trainers.filters.batch import filter_batch
 from trainers.gather_rollout import gather_rollout
 from trainers.guarded import GuardedTrainer
+from trainers.heard import Heard, hears
 from trainers.keep import keep_rows
 from trainers.loss_mask import loss_mask
 from trainers.maths.schedules import decay
@@ -182,6 +183,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         self._spoken: list[list[dict[str, str]]] | None = None
         self._recorder: SignalRecorder | None = None
         self._listener: SignalRecorder | None = None
+        self._heard: Heard | None = None
         self._shapers_ask = any(part.needs for part in self.shapers)
         if self._shapers_ask or self._asked.of_tokens:
             self._recorder = SignalRecorder(
@@ -212,6 +214,13 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         )
         return self.train_sampler
 
+    def _generate_single_turn(self, prompt_ids: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
+        recorder = self._listener if self.speed.signals and images is None else None
+        if recorder is None or not hears(self):
+            return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
+        with recorder.listening(len(prompt_ids)) as self._heard:
+            return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
+
     def _generate(self, prompts: Any) -> Any:
         # Listens only: rewards that ask for signals need the token ids, which they are not given.
         output = super()._generate(prompts)
@@ -224,6 +233,9 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
             answers = self._asked.locate(self._generated)
             whole = (self._shapers_ask or self.replay is not None) and self.model.training
             self._recorder.clear(answers if self._asked.of_answers_alone and not whole else None)
+        if self._recorder is not None and self._heard is not None:
+            self._recorder.hold(self._heard, output[1])
+            self._heard = None
         return output
 
     def _calculate_rewards(
@@ -259,7 +271,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         # Listens only: the signals ride on the forward that scores the rollout under the policy.
-        recorder = self._listener
+        recorder = None if self._listener and self._listener.was_heard else self._listener
         policy = model is self.model and policy_is_active(self.accelerator.unwrap_model(model))
         with recorder.recording(alone=False) if recorder and policy else nullcontext():
             result = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)

@@ -4,14 +4,15 @@ TRL patches the causal LM's `forward` with a fused head that returns log-probs o
 `SignalRecorder` wraps that forward once more. While it records, the hidden states that the fused
 head is about to project are read as well, and reduced in chunks to certainty and chosen logit. So
 the signals cost one pass over the output matrix where TRL runs the old-log-prob forward anyway,
-and one forward without gradient where it does not.
+and one forward without gradient where it does not. Where Hugging Face's `generate` samples, they
+can be taken from the logits that it samples from instead, and cost no forward.
 """
 
 from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from trainers._trl import (
     causal_lm,
     maybe_gather_lm_head_ctx,
 )
+from trainers.heard import Heard
 
 # Elements of one chunk of logits: 2**25 float32 are 128 MiB whatever the vocabulary.
 _CHUNK_ELEMENTS = 2**25
@@ -76,6 +78,8 @@ class SignalRecorder:
         self._cut = cut
         self._mode: str | None = None
         self._chunks: list[HeadSignals] = []
+        self._heard: HeadSignals | None = None
+        self._listening: Heard | None = None
         self._positions: Tensor | None = None
         self._vocab_size = 0
         self._wrap(causal_lm(model))
@@ -94,6 +98,22 @@ class SignalRecorder:
         finally:
             self._mode = None
 
+    @contextmanager
+    def listening(self, rows: int) -> Iterator[Heard]:
+        """Hear every forward of the policy's `generate` made inside, for so many rows.
+
+        `hold` it for `take` to give what was heard.
+        """
+        self._listening = Heard(rows, self._temperature, self._certainty_temperature)
+        try:
+            yield self._listening
+        finally:
+            self._listening = None
+
+    def hold(self, heard: Heard, completion_ids: Sequence[Sequence[int]]) -> None:
+        """Have `take` give what was heard while these were generated, if it was heard whole."""
+        self._heard, self._vocab_size = heard.end(completion_ids), heard.vocab_size
+
     def clear(self, positions: Tensor | None = None) -> None:
         """Forget what was recorded.
 
@@ -102,19 +122,30 @@ class SignalRecorder:
                 next, its rows in this order; None for all.
         """
         self._chunks = []
+        self._heard = None
         self._positions = positions
 
     @property
     def recorded(self) -> bool:
         """Whether anything was recorded since the last `clear`."""
-        return bool(self._chunks)
+        return bool(self._chunks) or self.was_heard
+
+    @property
+    def was_heard(self) -> bool:
+        """Whether what will be taken was heard while generating, so that no forward is needed."""
+        return self._heard is not None
 
     def take(self, completion_length: int) -> Signals:
         """The signals of the last T positions of the recorded forwards, rows in their order."""
-        certainty, chosen, log_prob, model_log_prob = (
-            torch.cat([part[:, -completion_length:] for part in parts])
-            for parts in zip(*self._chunks, strict=True)
-        )
+        if self._heard is not None:
+            more = completion_length - self._heard.log_prob.size(1)  # a multiple is padded to
+            taken = [pad(values, (0, more), value=torch.nan) for values in self._heard]
+        else:
+            taken = [
+                torch.cat([part[:, -completion_length:] for part in parts])
+                for parts in zip(*self._chunks, strict=True)
+            ]
+        certainty, chosen, log_prob, model_log_prob = taken
         self.clear()
         return Signals(certainty, chosen, self._vocab_size, log_prob, model_log_prob)
 
@@ -124,6 +155,10 @@ class SignalRecorder:
 
         @functools.wraps(fused_forward)
         def forward(self, *args, **kwargs):
+            if recorder._listening is not None and not kwargs.get("fused_lm_head"):
+                output = fused_forward(*args, **kwargs)
+                recorder._listening.hear(kwargs.get("input_ids"), output.logits)
+                return output
             if recorder._mode is None or not kwargs.get("fused_lm_head"):
                 return fused_forward(*args, **kwargs)
             labels = kwargs["labels"][:, 1:]

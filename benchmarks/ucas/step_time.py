@@ -4,9 +4,10 @@
 
 One process, one model, one trainer: UCAS is switched on and off between generation windows in the
 order off, on, on, off, so that a drift of the machine's speed falls on both. A pair is the two
-windows with UCAS over the two without, from the start of generation to the last optimiser step.
-`old log-probs absent`: TRL needs no forward for them and UCAS makes one of its own. `present`: TRL
-makes it (two optimiser steps a generation) and the signals ride on it.
+windows with UCAS over the two without, from the start of generation to the last optimiser step, in
+processor time. `absent`: TRL needs no forward for old log-probs and UCAS makes one of its own.
+`present`: TRL makes it (two optimiser steps a generation) and the signals ride on it. `heard`:
+`speed.signals=true`, they are taken while completions are sampled, so UCAS makes no forward.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from transformers import (
 from trl import GRPOConfig
 
 from trainers import OnlineTrainer, make_shaper
+from trainers.speed import SpeedSettings
 
 # name: (hidden, layers, vocabulary, rows, completion length)
 SIZES = {
@@ -60,17 +62,18 @@ class Switch(TrainerCallback):
         self.on = window % 4 in (1, 2)
         self.trainer.shapers = self.parts if self.on else []
         self.trainer._recorder = self.recorder if self.on else None
-        self.started = time.perf_counter()
+        self.started = time.process_time()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Stop the clock where a window ends."""
         if state.global_step % self.steps == 0 and state.global_step > self.warm_up * self.steps:
-            self.windows.append((self.on, time.perf_counter() - self.started))
+            self.windows.append((self.on, time.process_time() - self.started))
 
 
-def measure(size: str, present: bool, pairs: int) -> dict[str, Any]:
+def measure(size: str, old: str, heard: bool, pairs: int) -> dict[str, Any]:
     """Ratios of `pairs` interleaved pairs for one model size."""
     hidden, layers, vocabulary, rows, length = SIZES[size]
+    present = old == "present"
     vocab = {
         token: i for i, token in enumerate(["<pad>", "<eos>", *map(str, range(vocabulary - 2))])
     }
@@ -120,6 +123,7 @@ def measure(size: str, present: bool, pairs: int) -> dict[str, Any]:
         ),
         processing_class=tokenizer,
         shapers=[make_shaper("ucas")],
+        speed=SpeedSettings(signals=heard),
         callbacks=[switch],
     )
     switch.trainer, switch.parts, switch.recorder = trainer, trainer.shapers, trainer._recorder
@@ -132,7 +136,8 @@ def measure(size: str, present: bool, pairs: int) -> dict[str, Any]:
     centre = statistics.fmean(logs)
     return {
         "model": size,
-        "old_log_probs": "present" if present else "absent",
+        "old_log_probs": old,
+        "heard": heard,
         "pairs": pairs,
         "ratio": round(math.exp(centre), 4),
         "low": round(math.exp(centre - half), 4),
@@ -155,11 +160,12 @@ def main() -> None:
     options = parser.parse_args()
     results = Path(__file__).with_name("step_time.jsonl")
     for size in SIZES:
-        for present in (False, True):
-            row = measure(size, present, options.pairs)
-            with results.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            print({key: value for key, value in row.items() if key != "ratios"}, flush=True)
+        for old in ("absent", "present"):
+            for heard in (False, True):
+                row = measure(size, old, heard, options.pairs)
+                with results.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print({key: value for key, value in row.items() if key != "ratios"}, flush=True)
 
 
 if __name__ == "__main__":

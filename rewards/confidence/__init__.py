@@ -2,7 +2,7 @@
 
 from rewards.confidence.certainty import token_certainty
 from rewards.confidence.crew import Aggregate, crew_score
-from rewards.confidence.head import HeadSignals, head_scaling, head_signals
+from rewards.confidence.head import HeadSignals, head_scaling, head_signals, logit_signals
 from rewards.confidence.masked import masked_max, masked_mean, masked_min, masked_sum
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "crew_score",
     "head_scaling",
     "head_signals",
+    "logit_signals",
     "masked_max",
     "masked_mean",
     "masked_min",

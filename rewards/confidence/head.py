@@ -26,6 +26,37 @@ class HeadSignals(NamedTuple):
 
 
 @torch.no_grad()
+def logit_signals(
+    logits: Tensor, labels: Tensor, temperature: float, certainty_temperature: float
+) -> HeadSignals:
+    """Reduce the logits of N next-token distributions to the signals of their labels.
+
+    Args:
+        logits: (N, V), as the softmax at temperature 1 sees them.
+        labels: (N,) token ids in 0..V-1.
+        temperature: τ > 0 of `log_prob`.
+        certainty_temperature: τ > 0 of `certainty`.
+
+    Returns:
+        Four (N,) tensors without gradient, at least float32.
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    chosen = logits.gather(-1, labels[:, None]).squeeze(-1)
+
+    scaled = logits if temperature == 1.0 else logits / temperature
+    logsumexp = scaled.logsumexp(dim=-1)
+    log_prob = model_log_prob = chosen / temperature - logsumexp
+    if temperature != 1.0:
+        model_log_prob = chosen - logits.logsumexp(dim=-1)
+
+    if certainty_temperature != temperature:
+        scaled = logits if certainty_temperature == 1.0 else logits / certainty_temperature
+        logsumexp = scaled.logsumexp(dim=-1)
+    certainty = certainty_given_logsumexp(scaled, logsumexp)
+    return HeadSignals(certainty, chosen, log_prob, model_log_prob)
+
+
+@torch.no_grad()
 def head_signals(
     hidden: Tensor,
     weight: Tensor,
@@ -85,19 +116,7 @@ def head_signals(
             logits = logits.mul_(logit_scale)
         if softcap is not None:
             logits = logits.div_(softcap).tanh_().mul_(softcap)
-        chosen = logits.gather(-1, y[:, None]).squeeze(-1)
-
-        scaled = logits if temperature == 1.0 else logits / temperature
-        logsumexp = scaled.logsumexp(dim=-1)
-        log_prob = model_log_prob = chosen / temperature - logsumexp
-        if temperature != 1.0:
-            model_log_prob = chosen - logits.logsumexp(dim=-1)
-
-        if certainty_temperature != temperature:
-            scaled = logits if certainty_temperature == 1.0 else logits / certainty_temperature
-            logsumexp = scaled.logsumexp(dim=-1)
-        certainty = certainty_given_logsumexp(scaled, logsumexp)
-        chunks.append(HeadSignals(certainty, chosen, log_prob, model_log_prob))
+        chunks.append(logit_signals(logits, y, temperature, certainty_temperature))
     return HeadSignals(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
 
 

@@ -125,17 +125,20 @@ class LaunchSection:
 
 @dataclass
 class SpeedSection:
-    """What the training phase leaves out; each gives TRL's gradient up to rounding.
+    """What a step leaves out; each gives TRL's gradient up to rounding.
 
     Attributes:
         trim: columns that are padding in all rows of a micro-batch.
         sort: completions of like length share a micro-batch.
         skip: completions whose advantages are all 0.
+        signals: the forward that reads confidence, where completions are sampled here: it is read
+            off the logits that they are sampled from.
     """
 
     trim: bool = False
     sort: bool = False
     skip: bool = False
+    signals: bool = False
 
 
 @dataclass

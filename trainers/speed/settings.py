@@ -1,4 +1,4 @@
-"""What may be left out of the training phase, and where that would change the result."""
+"""What may be left out of a step, and where that would change the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROW_MEANS = ("grpo", "sapo", "dr_grpo", "luspo")
 
 @dataclass(frozen=True)
 class SpeedSettings:
-    """What the training phase leaves out; each gives TRL's gradient up to rounding.
+    """What a step leaves out; each gives TRL's gradient up to rounding.
 
     Attributes:
         trim: give the model every micro-batch without the columns that are padding in all its rows.
@@ -21,11 +21,14 @@ class SpeedSettings:
             step.
         skip: leave out completions whose advantages are all 0. TRL's `entropy` and `clip_ratio`
             then cover the others alone.
+        signals: where Hugging Face's `generate` samples, take what shapers and rewards ask of the
+            policy from the logits that are sampled from, not from a forward of their own.
     """
 
     trim: bool = False
     sort: bool = False
     skip: bool = False
+    signals: bool = False
 
 
 def misfits(args: Any, settings: SpeedSettings, replay_mode: str | None = None) -> list[str]:
