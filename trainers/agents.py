@@ -15,12 +15,14 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from data.environments.play import COLUMNS, Episode, Turn, play
 from data.environments.settings import EnvironmentSettings
 from data.environments.wording import Wording
 from data.turns import own_turns
 from trainers.comm import most
+from trainers.maths.tally import Tally
 
 _log = logging.getLogger(__name__)
 
@@ -125,19 +127,7 @@ class EnvironmentRollout:
             seconds,
         ]
         local = torch.tensor(sums, dtype=torch.float32, device=trainer.accelerator.device)
-        everywhere = trainer._comm.gather(local[None]).sum(dim=0).tolist()
-        count, success, turns, calls, invalid, failed, truncated, inside, whole = everywhere
-        mode = "train" if trainer.model.training else "eval"
-        for name, value in (
-            ("success", success / count),
-            ("turns", turns / count),
-            ("calls_per_turn", calls / max(turns, 1)),
-            ("invalid_share", invalid / max(turns, 1)),
-            ("failed", failed / count),
-            ("truncated", truncated / count),
-            ("seconds_share", inside / whole),
-        ):
-            trainer._metrics[mode][f"env/{name}"].append(value)
+        trainer.tell_later(Tally(local, _episode_metrics))
         for name in ("turns", "invalid_actions"):
             trainer._log_completion_extra(name, [getattr(one, name) for one in episodes])
         trainer._log_completion_extra("ended", [_ended(one) for one in episodes])
@@ -181,6 +171,21 @@ def _fill(one: Episode, trainer: Any) -> None:
     one.prompt_ids = one.prompt_ids or [end]
     if not one.completion_ids:
         one.append(Turn([end], [0.0], [0.0]), by_model=False)
+
+
+def _episode_metrics(everywhere: Tensor) -> dict[str, float]:
+    """Of the sums that each rank reports of its episodes, (world, 9)."""
+    sums = everywhere.sum(dim=0).tolist()
+    count, success, turns, calls, invalid, failed, truncated, inside, whole = sums
+    return {
+        "env/success": success / count,
+        "env/turns": turns / count,
+        "env/calls_per_turn": calls / max(turns, 1),
+        "env/invalid_share": invalid / max(turns, 1),
+        "env/failed": failed / count,
+        "env/truncated": truncated / count,
+        "env/seconds_share": inside / whole,
+    }
 
 
 def _ended(one: Episode) -> str:

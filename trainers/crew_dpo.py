@@ -33,6 +33,7 @@ from data.solutions.sample import end_tokens
 from rewards.confidence import crew_score
 from rewards.errors import ConfigError
 from trainers.guarded import KeepsBatches
+from trainers.maths.tally import Tally
 
 TOKENS = ("prompt_ids", "chosen_ids", "rejected_ids")
 ANSWERS = ("chosen_answer", "rejected_answer")
@@ -126,11 +127,7 @@ class CRewDPOTrainer(KeepsBatches, DPOTrainer):
     def _measure(self, scores: Tensor, recorded: Tensor | None) -> None:
         """Log the confidences (2B,), the chosen ones first; compare them before the first step."""
         mode = "train" if self.model.training else "eval"
-        chosen, rejected = self._comm.gather(torch.stack(scores.chunk(2), dim=1)).unbind(dim=1)
-        metrics = self._metrics[mode]
-        metrics["crew/confidence/chosen"].append(chosen.nanmean().item())
-        metrics["crew/confidence/rejected"].append(rejected.nanmean().item())
-        metrics["crew/gap"].append((chosen - rejected).nanmean().item())
+        self.tell_later(Tally(torch.stack(scores.chunk(2), dim=1), _confidences))
         fresh = mode == "train" and self.state.global_step == 0 and not self._compared
         if recorded is None or self.tolerance is None or not fresh:
             return
@@ -142,6 +139,16 @@ class CRewDPOTrainer(KeepsBatches, DPOTrainer):
                 f"model (at most {self.tolerance} is rounding), so another model was scored, or "
                 "this one has changed since. Sample and score again with this model"
             )
+
+
+def _confidences(everywhere: Tensor) -> dict[str, float]:
+    """Metrics of the confidence in pairs, (world, B, 2), the chosen answer first."""
+    chosen, rejected = everywhere.flatten(0, 1).unbind(dim=1)
+    return {
+        "crew/confidence/chosen": chosen.nanmean().item(),
+        "crew/confidence/rejected": rejected.nanmean().item(),
+        "crew/gap": (chosen - rejected).nanmean().item(),
+    }
 
 
 def check_ends(dataset: Dataset, ends: Sequence[int]) -> None:

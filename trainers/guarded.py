@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,23 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from rewards.errors import CheckpointError
 from trainers.comm import AcceleratorComm
 from trainers.finite import FiniteGuard
+from trainers.maths.tally import Tally
+from trainers.tallies import Tallies
 
 
 class GuardedTrainer(Trainer):
     """A guard against numbers that are not finite, phases for a watchdog, and full disks told.
+
+    What parts have to log that all ranks have a share of waits for the end of the step, and is
+    gathered at once (`tell_later`).
 
     Args:
         finite: what to do about a loss or gradient that is not finite. None: nothing, as in TRL.
         phase: gives a context to be in, by name: "checkpoint" and "evaluation"; a subclass may have
             more. For a watchdog; the default does nothing.
     """
+
+    _metrics: dict[str, Any]  # of TRL's trainers
 
     def __init__(
         self,
@@ -42,6 +49,8 @@ class GuardedTrainer(Trainer):
         self.phase = phase
         super().__init__(*args, **kwargs)
         self._comm = AcceleratorComm(self.accelerator)
+        self._tallies = Tallies(self._comm, self._log_told)
+        self.add_callback(self._tallies)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """Forward and backward of one micro-batch; see `transformers.Trainer.training_step`."""
@@ -57,6 +66,19 @@ class GuardedTrainer(Trainer):
         if self.finite is not None:
             self.finite.end(self, norm)
         return norm
+
+    def tell_later(self, tally: Tally) -> None:
+        """Have a tally logged with this step, or with this evaluation; all ranks must."""
+        self._tallies.add("train" if self.model.training else "eval", tally)
+
+    def _log_told(self, mode: str, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            self._metrics[mode][name].append(value)
+
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        """Log; see `transformers.Trainer.log`."""
+        self._tallies.settle()
+        super().log(*args, **kwargs)
 
     def trained_on(self, micro_batches: int) -> list[dict[str, Any]]:
         """The last so many micro-batches, for the file that `finite` writes; none if not kept."""

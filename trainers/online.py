@@ -185,7 +185,8 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         self._listener: SignalRecorder | None = None
         self._heard: Heard | None = None
         self._shapers_ask = any(part.needs for part in self.shapers)
-        if self._shapers_ask or self._asked.of_tokens:
+        self._signals_asked = self._shapers_ask or self._asked.of_tokens
+        if self._signals_asked or (replay is not None and self.speed.signals and hears(self)):
             self._recorder = SignalRecorder(
                 self.model,
                 self.temperature,
@@ -271,7 +272,9 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         # Listens only: the signals ride on the forward that scores the rollout under the policy.
-        recorder = None if self._listener and self._listener.was_heard else self._listener
+        recorder = self._listener if self._signals_asked else None
+        if recorder is not None and recorder.was_heard:
+            recorder = None
         policy = model is self.model and policy_is_active(self.accelerator.unwrap_model(model))
         with recorder.recording(alone=False) if recorder and policy else nullcontext():
             result = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
@@ -289,8 +292,9 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """Forward and backward of one micro-batch; see `trl.GRPOTrainer.training_step`."""
         loss = super().training_step(*args, **kwargs)
-        if self.replay is not None:
-            self._log_metrics(self.replay.report())
+        seen = None if self.replay is None else self.replay.report()
+        if seen is not None:
+            self.tell_later(seen)
         return loss
 
     def _log_metrics(self, metrics: Mapping[str, float]) -> None:
@@ -349,15 +353,19 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         if self._recorder is not None and self._shapers_ask:
             signals = self._batch_signals or self._signals(self._recorder, output)
         known = signals or self._batch_signals
+        if known is None and self._recorder is not None and self._recorder.was_heard:
+            known = self._recorder.take(output["completion_ids"].size(1))
         sampled_by = functools.partial(self._sampled_log_probs, output, known)
         if self.replay is not None:
-            self._log_metrics(
+            self.tell_later(
                 self.replay.observe(batch, output, self._weighted_rewards(), keep, sampled_by)
             )
         for part in self.shapers:
             batch.advantages = part(batch, signals)
         output["advantages"] = batch.advantages
         self._log_metrics(batch.metrics)
+        for tally in batch.tallies:
+            self.tell_later(tally)
         if self.on_rollout:
             rollout = gather_rollout(self, batch, signals, inputs, output, observed)
             for listener in self.on_rollout:

@@ -13,6 +13,7 @@ from data.tools.parsing import guard_parser
 from data.tools.results import special_marks
 from rewards.tool_calls import count_tool_calls
 from trainers.comm import most
+from trainers.maths.tally import Tally
 from trainers.resume import is_sharded
 
 __all__ = ["ToolCalls", "assistant_turns", "tool_counts", "tool_metrics"]
@@ -35,6 +36,7 @@ class ToolCalls:
     model: Any
     tools: Any
     _comm: Any
+    tell_later: Any
     _log_completion_extra: Any
     _metrics: Any
     _tokenizer: Any
@@ -108,15 +110,12 @@ class ToolCalls:
         """How the completions just generated called tools, over all ranks."""
         self._log_completion_extra("turns", [assistant_turns(one) for one in completions])
         self._log_completion_extra("tool_calls", count_tool_calls(completions))
-        counts = torch.tensor([tool_counts(completions, masks)], device=self.accelerator.device)
+        counts = torch.tensor(tool_counts(completions, masks), device=self.accelerator.device)
         logged = self._metrics["train" if self.model.training else "eval"]
-        metrics = tool_metrics(
-            self._comm.gather(counts).sum(dim=0).tolist(),
-            logged["tools/call_frequency"][-1],
-            logged["tools/failure_frequency"][-1],
+        called, failed = (logged[f"tools/{name}_frequency"][-1] for name in ("call", "failure"))
+        self.tell_later(
+            Tally(counts, lambda sums: tool_metrics(sums.sum(dim=0).tolist(), called, failed))
         )
-        for name, value in metrics.items():
-            logged[name].append(value)
 
 
 def tool_counts(

@@ -72,7 +72,11 @@ def report(config: Config) -> str:
         **({} if config.replay is None else {"replay": _replay(config, batch, longest)}),
         **({"tools": tools} if tools else {}),
         "extra forwards per generation batch": extra_forwards(
-            args, batch, _needs_signals(config), config.replay is not None
+            args,
+            batch,
+            _needs_signals(config),
+            config.replay is not None,
+            heard=_hears(config, args, task, native),
         ),
         "without effect here": without_effect(
             config.trainer, args, batch, config, native=native is not None
@@ -82,6 +86,13 @@ def report(config: Config) -> str:
         "differences from rlconf's defaults": differences(config),
     }
     return "\n\n".join(_block(title, lines) for title, lines in blocks.items())
+
+
+def _hears(config: Config, args: Any, task: Any, native: Any) -> bool:
+    """Whether signals are read while completions are sampled; see `trainers.heard.hears`."""
+    turns = native is not None or (task is not None and task.played_in is not None)
+    elsewhere = args.use_vllm or args.use_transformers_continuous_batching
+    return config.speed.signals and not (turns or elsewhere or args.cache_implementation)
 
 
 def _without_rollouts(config: Config) -> str:

@@ -20,7 +20,11 @@ __all__ = ["advice", "extra_forwards", "without_effect"]
 
 
 def extra_forwards(
-    args: SimpleNamespace, batch: Batch, needs_signals: bool, replay: bool = False
+    args: SimpleNamespace,
+    batch: Batch,
+    needs_signals: bool,
+    replay: bool = False,
+    heard: bool = False,
 ) -> list[str]:
     """Forwards without gradient that each generation batch costs beside generation and training.
 
@@ -29,6 +33,7 @@ def extra_forwards(
         batch: the generation batch.
         needs_signals: whether a chosen shaper or reward needs signals of the sampling policy.
         replay: whether completions are stored with their log-probs.
+        heard: whether those signals are read while completions are sampled.
 
     Returns:
         One sentence for each; empty if there is none.
@@ -45,10 +50,14 @@ def extra_forwards(
         found.append(f"1 forward for the old log-probs, because {reason}")
     if args.beta != 0:
         found.append(f"1 forward of the reference model, because trainer.beta={args.beta}")
-    if needs_signals and scores_old:
+    if needs_signals and heard:
+        found.append("0 forwards for the policy's signals: speed.signals reads them while sampling")
+    elif needs_signals and scores_old:
         found.append("0 forwards for the policy's signals: they ride on the old log-probs'")
     elif needs_signals:
         found.append("1 forward for the policy's signals, which shapers and rewards share")
+    elif replay and not scores_old and heard:
+        found.append("0 forwards for the log-probs of what replay stores: speed.signals reads them")
     elif replay and not scores_old:
         found.append("1 forward of the completions that replay stores, for their log-probs")
     return found

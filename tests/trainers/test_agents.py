@@ -95,6 +95,7 @@ def test_rewards_mask_and_metrics(build) -> None:
     assert trainer._rewards["success"].tolist() == [1.0, float(hidden == "11"), 0.0, 1.0] * 4
     # Turns that were legal actions, of the columns that playing adds.
     assert trainer._rewards["tool_calls"].tolist()[:4] == pytest.approx([0.3, 0.2, 0.5, 0.1])
+    trainer._tallies.settle()
     logged = {name: values[-1] for name, values in trainer._metrics["train"].items()}
     assert logged["env/success"] == 0.5
     assert logged["env/turns"] == (3 + 2 + 5 + 2) / 4
@@ -234,6 +235,7 @@ def test_one_that_breaks_is_told_once_and_the_run_goes_on(build, moody, caplog) 
     generate(trainer)
     generate(trainer)
     assert trainer._rewards["success"].tolist() == [1.0] * 4 + [0.0] * 12
+    trainer._tallies.settle()
     assert trainer._metrics["train"]["env/failed"] == [0.75, 0.75]
     told = [record.getMessage() for record in caplog.records if "broke" in record.getMessage()]
     assert len(told) == 1
@@ -261,6 +263,7 @@ def test_episodes_without_a_token_of_the_model_do_not_end_the_run(
     output = generate(trainer)
     assert output["completion_ids"].tolist() == [[TOKENIZER.eos_token_id]] * 16
     assert not own(output).any()
+    trainer._tallies.settle()
     assert trainer._metrics["train"]["env/failed"] == [1.0]
     assert not trainer.replay.replay.trajectories
 
@@ -270,6 +273,7 @@ def test_an_engine_that_writes_nothing(build) -> None:
     trainer._generate_single_turn = lambda contexts, *_: ([[]] * len(contexts), None)
     output = generate(trainer)
     assert not own(output).any()
+    trainer._tallies.settle()
     assert trainer._metrics["train"]["env/truncated"] == [1.0]
 
 

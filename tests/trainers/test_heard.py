@@ -10,7 +10,7 @@ import torch
 from trl import GRPOTrainer
 
 import rewards
-from trainers import OnlineTrainer, make_shaper
+from trainers import OnlineTrainer, ReplaySettings, make_shaper
 from trainers.heard import Heard
 from trainers.shapers.base import Shaper
 from trainers.speed import SpeedSettings
@@ -27,7 +27,9 @@ HEAR = SpeedSettings(signals=True)
 @pytest.fixture
 def build(make_model, tokenizer, grpo_config, prompts, digit_reward):
     def make(peft: bool = False, reward: Any = None, **kwargs: Any) -> OnlineTrainer:
-        parts = {name: kwargs.pop(name) for name in ("shapers", "speed") if name in kwargs}
+        parts = {
+            name: kwargs.pop(name) for name in ("shapers", "speed", "replay") if name in kwargs
+        }
         peft_config = None
         if peft:
             from peft import LoraConfig
@@ -156,6 +158,22 @@ def test_training_with_ucas_ends_at_the_same_weights(build) -> None:
         ends.append(torch.cat([p.detach().flatten() for p in trainer.model.parameters()]))
     assert ends[0].isfinite().all()
     torch.testing.assert_close(*ends, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"num_iterations": 2}])
+def test_replay_stores_the_log_probs_that_were_heard(build, forwards, settings) -> None:
+    """The same as from a forward; TRL's own are taken where it makes one."""
+    stored = []
+    for speed in (SpeedSettings(), HEAR):
+        trainer = build(speed=speed, replay=ReplaySettings(min_groups=1), **settings)
+        torch.manual_seed(0)
+        forwards.clear()
+        generate(trainer)
+        stored.append([row.old_log_probs for row in trainer.replay.replay.trajectories])
+        assert len(forwards) == (1 if settings or not speed.signals else 0)
+    assert stored[0]
+    for alone, heard_ones in zip(*stored, strict=True):
+        torch.testing.assert_close(heard_ones, alone, atol=2e-5, rtol=1e-4)
 
 
 LOGITS = torch.tensor([[[0.0, 1.0, 3.0]], [[2.0, 0.0, 0.0]]])  # two rows, one position

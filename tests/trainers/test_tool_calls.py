@@ -331,6 +331,7 @@ def test_ucas_replay_filters_and_decay_work_on_what_was_written(build, monkeypat
 def test_metrics(build) -> None:
     trainer = build(["twice", "wrong", "none"])
     generate(trainer)
+    trainer._tallies.settle()
     logged = {name: values[-1] for name, values in trainer._metrics["train"].items()}
     assert logged["tools/call_frequency"] == 1
     assert logged["tools/failure_frequency"] == pytest.approx(1 / 3)

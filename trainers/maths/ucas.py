@@ -9,7 +9,9 @@ authors' code of April 2026, which differs from the text. `docs/methods/ucas.md`
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from torch import Tensor
 from rewards.confidence import masked_max, masked_mean, masked_min, masked_sum
 from trainers.maths.comm import LOCAL, Comm
 from trainers.maths.groups import group_zscore, split_groups
+from trainers.maths.tally import Tally
 from trainers.maths.ucas_settings import PAPER_V1, RELEASE_2026_04, UCASSettings
 
 __all__ = [
@@ -25,8 +28,8 @@ __all__ = [
     "UCASParts",
     "UCASSettings",
     "ucas_advantages",
-    "ucas_metrics",
     "ucas_parts",
+    "ucas_tally",
 ]
 
 # TRL divides by std + 1e-4, so rounding of the mean in a group of equal rewards shows as |A| below
@@ -170,24 +173,21 @@ def ucas_parts(
     )
 
 
-def ucas_metrics(
-    parts: UCASParts, advantages: Tensor, mask: Tensor, comm: Comm = LOCAL
-) -> dict[str, float]:
-    """What to log about one batch, the same on every rank, from one gather of (B, k) values.
+def ucas_tally(parts: UCASParts, advantages: Tensor, mask: Tensor) -> Tally:
+    """What to log about one batch: (B, k) values of this rank.
 
     Args:
         parts: from `ucas_parts`.
         advantages: (B,) A, as given to it.
         mask: (B, T), as given to it.
-        comm: collectives over the ranks.
 
     Returns:
-        Under `ucas/`: `confidence/{mean,min,max}` of C; `weight_pos/` and `weight_neg/`
-        `{mean,min,max}` of W over responses with A > 0 and A < 0; `norm_logit/mean` of l̂ over
-        tokens; `flipped_share` of tokens whose advantage changed sign; `degenerate_share` of
-        groups without variance; `confidence_length_corr`, the Pearson correlation of C with the
-        number of tokens; `advantage_mean`, the mean of Amod over responses with tokens. A key
-        whose statistic has no rows is left out on all ranks alike.
+        Whose metrics are, under `ucas/`: `confidence/{mean,min,max}` of C; `weight_pos/` and
+        `weight_neg/` `{mean,min,max}` of W over responses with A > 0 and A < 0; `norm_logit/mean`
+        of l̂ over tokens; `flipped_share` of tokens whose advantage changed sign;
+        `degenerate_share` of groups without variance; `confidence_length_corr`, the Pearson
+        correlation of C with the number of tokens; `advantage_mean`, the mean of Amod over
+        responses with tokens. A key whose statistic has no rows is left out.
     """
     mask = mask.bool()
     columns = {
@@ -201,9 +201,11 @@ def ucas_metrics(
         "degenerate": parts.degenerate,
     }
     local = torch.stack([column.float() for column in columns.values()], dim=1)
-    table = comm.gather(local).cpu().double()
-    row = dict(zip(columns, table.unbind(dim=1), strict=True))
+    return Tally(local, partial(_ucas_metrics, tuple(columns)))
 
+
+def _ucas_metrics(columns: Sequence[str], everywhere: Tensor) -> dict[str, float]:
+    row = dict(zip(columns, everywhere.flatten(0, 1).unbind(dim=1), strict=True))
     answered = row["tokens"] > 0
     sure = row["confidence"].isfinite()
     metrics = {

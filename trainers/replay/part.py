@@ -17,6 +17,7 @@ from rewards.errors import ConfigError
 from trainers._trl import IMAGE_KEYS
 from trainers.loss_mask import loss_mask
 from trainers.maths.spear import sil_parts
+from trainers.maths.tally import Tally, share_tally
 from trainers.replay.fit import misfits, rows_of
 from trainers.replay.loss import Batch, clip_tokens, mixed_scales, replay_loss
 from trainers.replay.replay import Drawn, Replay, Sampled
@@ -79,7 +80,7 @@ class ReplayPart:
         rewards: Tensor,
         keep: Tensor | None,
         log_probs: Callable[[Tensor], Tensor],
-    ) -> dict[str, float]:
+    ) -> Tally:
         """Take in a generation batch and draw for it; see `Replay.observe`.
 
         Args:
@@ -142,11 +143,8 @@ class ReplayPart:
             keep = clip_tokens(
                 now, advantages, mask, parts.clipped, self.settings, self.replay.generator
             )
-            left_out = trainer._comm.gather(torch.stack([(mask & ~keep).sum(), mask.sum()])[None])
-            share = left_out.sum(dim=0)
-            trainer._metrics["train"]["spear/cov_clip_share"].append(
-                (share[0] / share[1].clamp(min=1)).item()
-            )
+            counts = torch.stack([(mask & ~keep).sum(), mask.sum()])
+            trainer.tell_later(share_tally("spear/cov_clip_share", counts))
             advantages = advantages[:, None] * keep
         rows["advantages"] = advantages * (self.replay.weight * replay_scale * batch_scale)
         output["advantages"] = output["advantages"] * batch_scale
@@ -201,30 +199,19 @@ class ReplayPart:
 
         log_probs.register_hook(keep)
 
-    def report(self) -> dict[str, float]:
-        """Metrics of the micro-batch that was just trained on, over all ranks; {} without replay.
+    def report(self) -> Tally | None:
+        """Metrics of the micro-batch that was just trained on; None without replay.
 
         Called after the backward pass, on all ranks.
         """
         seen, squares = self._seen, self._squares
         self._seen, self._squares = None, {}
         if seen is None:
-            return {}
+            return None
         nothing = torch.zeros((), device=seen.device)
         norms = [squares.get(ours, nothing) for ours in (False, True)]
-        ranks = self.trainer.accelerator.num_processes
-        total = self.trainer._comm.gather(torch.cat([seen, torch.stack(norms)])[None]).sum(dim=0)
-        tokens, ratio, clipped, left_out, loss, batch, replayed = total.tolist()
-        tokens = max(tokens, 1.0)
-        return {
-            "spear/rows_used": self._rows * ranks,
-            "spear/loss": loss / ranks,
-            "spear/ratio_mean": ratio / tokens,
-            "spear/clip_share": clipped / tokens,
-            "spear/cov_clip_share": left_out / tokens,
-            "spear/gradient_batch": (batch / ranks) ** 0.5,
-            "spear/gradient_replay": (replayed / ranks) ** 0.5,
-        }
+        local = torch.cat([seen, torch.stack([*norms, torch.full_like(nothing, self._rows)])])
+        return Tally(local, _term_metrics)
 
     def _worthy(self, batch: ShaperBatch) -> Tensor:
         """(B,) bool, the rows that may be stored whatever their advantage."""
@@ -254,3 +241,18 @@ class ReplayPart:
             window_tokens=inputs["num_items_in_batch"].float() / share,
             longest=trainer.max_completion_length,
         )
+
+
+def _term_metrics(everywhere: Tensor) -> dict[str, float]:
+    """Of what each rank reports of its replayed rows, (world, 8)."""
+    tokens, ratio, clipped, left_out, loss, batch, replayed, rows = everywhere.sum(dim=0).tolist()
+    tokens, ranks = max(tokens, 1.0), len(everywhere)
+    return {
+        "spear/rows_used": rows,
+        "spear/loss": loss / ranks,
+        "spear/ratio_mean": ratio / tokens,
+        "spear/clip_share": clipped / tokens,
+        "spear/cov_clip_share": left_out / tokens,
+        "spear/gradient_batch": (batch / ranks) ** 0.5,
+        "spear/gradient_replay": (replayed / ranks) ** 0.5,
+    }

@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from trainers.maths.comm import Comm
 from trainers.maths.groups import split_groups
 from trainers.maths.schedules import warm_up
 from trainers.maths.spear import recalibrated_advantages
+from trainers.maths.tally import Tally
 from trainers.replay.buffer import Baselines, Trajectories, Trajectory, pack, unpack
 from trainers.replay.settings import ReplaySettings
 from trainers.state import State
@@ -123,11 +125,11 @@ class Replay:
         """Of every random choice of the replay, on the CPU."""
         return self._generator
 
-    def observe(self, sampled: Sampled) -> dict[str, float]:
+    def observe(self, sampled: Sampled) -> Tally:
         """Evict, draw for this generation, and take in its good rows and group means.
 
         Returns:
-            Metrics over all ranks, the same on each.
+            What is to be logged of it.
         """
         settings, generation = self.settings, sampled.generation
         self.weight = settings.coef * warm_up(generation, settings.warm_up)
@@ -139,7 +141,7 @@ class Replay:
         if not settings.include_current:
             admitted, displaced = self._store(sampled)
         self.baselines.add(_group_means(sampled))
-        return self._metrics(sampled, bar, eligible, admitted, evicted + displaced)
+        return self._tally(sampled, bar, eligible, admitted, evicted + displaced)
 
     def chunk(self, micro_batch: int) -> list[Drawn]:
         """The rows of one micro-batch: in a burst the next ones, which are then used up.
@@ -207,9 +209,9 @@ class Replay:
         ]
         return count, self.trajectories.add(found)
 
-    def _metrics(
+    def _tally(
         self, sampled: Sampled, bar: float | None, eligible: int, admitted: int, evicted: int
-    ) -> dict[str, float]:
+    ) -> Tally:
         ages = [sampled.generation - one.trajectory.generation for one in self.queue]
         advantages = [one.advantage for one in self.queue]
         counts = [len(self.trajectories), eligible, admitted, evicted, len(ages)]
@@ -218,23 +220,7 @@ class Replay:
             dtype=torch.float64 if sampled.rewards.device.type != "mps" else torch.float32,
             device=sampled.rewards.device,
         )
-        by_rank = self._comm.gather(sums[None])
-        held, able, taken, gone, queued, age, advantage, _ = by_rank.sum(dim=0).tolist()
-        metrics = {
-            "spear/weight": self.weight,
-            "spear/buffer_rows": held,
-            "spear/eligible_rows": able,
-            "spear/admitted": taken,
-            "spear/evicted": gone,
-            "spear/rows_drawn": queued,
-        }
-        if bar is not None:
-            metrics["spear/baseline"] = bar
-        if queued:
-            metrics["spear/age_mean"] = age / queued
-            metrics["spear/age_max"] = by_rank[:, -1].max().item()
-            metrics["spear/advantage_mean"] = advantage / queued
-        return metrics
+        return Tally(sums, partial(_metrics, self.weight, bar))
 
     def state_dict(self) -> State:
         """Buffer, baseline, what is drawn, and the random state."""
@@ -293,3 +279,23 @@ def _group_means(sampled: Sampled) -> list[float]:
     kept = split_groups(sampled.keep, sampled.num_generations) & scored
     means = torch.where(scored, rewards, torch.nan).nanmean(dim=1)[kept.any(dim=1)]
     return [float(mean) for mean in means.tolist()]
+
+
+def _metrics(weight: float, bar: float | None, by_rank: Tensor) -> dict[str, float]:
+    """Of what each rank counts in one generation, (world, 8)."""
+    held, able, taken, gone, queued, age, advantage, _ = by_rank.sum(dim=0).tolist()
+    metrics = {
+        "spear/weight": weight,
+        "spear/buffer_rows": held,
+        "spear/eligible_rows": able,
+        "spear/admitted": taken,
+        "spear/evicted": gone,
+        "spear/rows_drawn": queued,
+    }
+    if bar is not None:
+        metrics["spear/baseline"] = bar
+    if queued:
+        metrics["spear/age_mean"] = age / queued
+        metrics["spear/age_max"] = by_rank[:, -1].max().item()
+        metrics["spear/advantage_mean"] = advantage / queued
+    return metrics

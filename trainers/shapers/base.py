@@ -22,6 +22,7 @@ from rewards.errors import ConfigError
 from rewards.options import NoSettings, check_settings_class
 from rewards.registry import Registry, place_of
 from trainers.maths.comm import Comm
+from trainers.maths.tally import Tally
 from trainers.settings import make_settings
 from trainers.signals import Signals
 
@@ -43,6 +44,8 @@ class ShaperBatch:
         mode: "train"; in evaluation no shaper runs.
         comm: collectives over ranks. Every rank must make the same calls whatever its data.
         metrics: what the shaper puts here is logged under the same name; equal on all ranks.
+        tallies: what it puts here becomes metrics once all ranks' shares are known, by a collective
+            that all parts of the trainer share.
         columns: (B,) tensors for the rollout log, by name.
     """
 
@@ -56,6 +59,7 @@ class ShaperBatch:
     mode: str
     comm: Comm
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    tallies: list[Tally] = dataclasses.field(default_factory=list)
     columns: dict[str, Tensor] = dataclasses.field(default_factory=dict)
 
     @property

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rewards.errors import ConfigError
 from trainers.maths.spear import covariance_clip, per_token
+from trainers.maths.tally import share_tally
 from trainers.shapers.base import ShaperBatch, shaper
 from trainers.signals import Signals
 
@@ -58,6 +59,5 @@ def clip_cov(batch: ShaperBatch, signals: Signals, settings: ClipCovSettings) ->
         positive_only=settings.positive_only,
     )
     counts = torch.stack([(batch.mask & ~keep).sum(), batch.mask.sum()])
-    left_out, tokens = batch.comm.gather(counts[None]).sum(dim=0).tolist()
-    batch.metrics["clip_cov/share"] = left_out / max(tokens, 1)
+    batch.tallies.append(share_tally("clip_cov/share", counts))
     return advantages * keep

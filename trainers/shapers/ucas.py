@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rewards.errors import ConfigError
-from trainers.maths.ucas import UCASSettings, ucas_metrics, ucas_parts
+from trainers.maths.ucas import UCASSettings, ucas_parts, ucas_tally
 from trainers.shapers.base import ShaperBatch, shaper
 from trainers.signals import Signals
 
@@ -35,7 +35,7 @@ def ucas(batch: ShaperBatch, signals: Signals, settings: UCASSettings) -> Tensor
         correct=_correct(batch, settings),
         scored=batch.scored,
     )
-    batch.metrics.update(ucas_metrics(parts, batch.advantages, batch.mask, batch.comm))
+    batch.tallies.append(ucas_tally(parts, batch.advantages, batch.mask))
     tokens = batch.mask.sum(dim=1).clamp(min=1)
     batch.columns["ucas/weight"] = parts.weight
     batch.columns["ucas/advantage"] = (

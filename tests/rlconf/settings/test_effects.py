@@ -41,6 +41,20 @@ def test_signals_ride_on_the_old_log_probs():
     assert found[1].startswith("0 forwards")
 
 
+def test_signals_that_are_heard_cost_none():
+    args = effective(ON_POLICY)
+    batch, _ = plan(args, 1)
+    assert batch is not None
+    found = (
+        extra_forwards(args, batch, True, heard=True),
+        extra_forwards(args, batch, False, replay=True, heard=True),
+    )
+    assert [one[0][:30] for one in found] == [
+        "0 forwards for the policy's si",
+        "0 forwards for the log-probs o",
+    ]
+
+
 def test_the_reference_costs_one():
     assert "trainer.beta=0.04" in costs(False, **ON_POLICY, beta=0.04)[0]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainers.maths.ucas import PAPER_V1, ucas_metrics, ucas_parts
+from trainers.maths.ucas import PAPER_V1, ucas_parts, ucas_tally
 
 NAN = float("nan")
 # The batch of test_ucas.py, and beside it a group without variance of which one row is empty.
@@ -33,7 +33,7 @@ def metrics(settings: Any = PAPER_V1, **change: Any) -> dict[str, float]:
     tensors = {"advantages": A, "certainty": CERTAINTY, "chosen_logits": LOGITS, "mask": MASK}
     tensors |= change
     parts = ucas_parts(**tensors, num_generations=4, settings=settings)
-    return ucas_metrics(parts, tensors["advantages"], tensors["mask"])
+    return ucas_tally(parts, tensors["advantages"], tensors["mask"]).metrics()
 
 
 def test_worked_values() -> None:
@@ -102,8 +102,8 @@ def test_every_rank_has_the_same_numbers_from_one_gather(
         a, c, logits, mask = (x.chunk(world)[rank] for x in (A, CERTAINTY, LOGITS, MASK))
         parts = ucas_parts(a, c, logits, mask, 4, PAPER_V1, comm)
         comm.calls.clear()
-        return ucas_metrics(parts, a, mask, comm), comm.calls
+        return ucas_tally(parts, a, mask).metrics(comm), comm.calls
 
     for got, calls in on_ranks(world, work):
         assert got == metrics()
-        assert calls == [("gather", (8 // world, 8))]
+        assert calls == [("gather", (1, 64 // world))]

@@ -57,7 +57,7 @@ def test_groups_that_are_all_right_raise_the_bar_and_are_not_stored():
     assert [int(row.completion_ids[0]) for row in part.trajectories] == [0, 1, 12]
     assert [float(row.old_log_probs[0]) for row in part.trajectories] == [0, -1, -12]
     assert part.baselines.bar == -0.25
-    metrics = part.observe(sampled([[-1] * 4], 2))
+    metrics = part.observe(sampled([[-1] * 4], 2)).metrics()
     assert sorted(int(one.trajectory.completion_ids[0]) for one in part.queue) == [0, 1, 12]
     assert [one.advantage for one in part.queue] == [1.25] * 3
     assert metrics["spear/rows_drawn"] == metrics["spear/eligible_rows"] == 3
@@ -67,7 +67,8 @@ def test_what_was_good_once_is_not_imitated_once_it_is_usual():
     part = replay(baseline_generations=1)
     part.observe(sampled(FOUR, 1))
     part.observe(sampled([[1] * 4], 2))
-    metrics = part.observe(sampled([[1] * 4], 3))  # the bar is 1 now, and no reward exceeds it
+    # The bar is 1 now, and no reward exceeds it.
+    metrics = part.observe(sampled([[1] * 4], 3)).metrics()
     assert (metrics["spear/eligible_rows"], metrics["spear/buffer_rows"]) == (0, 3)
     assert not part.queue
 
@@ -93,7 +94,7 @@ def test_a_burst_waits_for_more_than_its_threshold_and_uses_each_row_once():
     """With the usual `fill` the threshold lies above the size of a burst."""
     part, seen = replay(rows=2, draw="burst", size=4, max_age=99), []
     for generation in range(1, 10):  # one more row each time, and the threshold is 1.5 x 4
-        metrics = part.observe(sampled([[1, -1], [-1, -1]], generation))
+        metrics = part.observe(sampled([[1, -1], [-1, -1]], generation)).metrics()
         seen.append((metrics["spear/eligible_rows"], metrics["spear/rows_drawn"]))
     assert seen[:8] == [(n, 4 * (n > 6)) for n in range(8)]
     assert len(part.trajectories) == 9 - 4
