@@ -18,11 +18,12 @@ import random
 import tempfile
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).with_name("train_phase.jsonl")
-VOCABULARY, LONGEST, GROUP, MICRO, ACCUMULATION = 512, 128, 8, 8, 4
+GROUP = 8
 CASES = {
     "natural lengths": {"spread": 0.7, "silent": 0.0},
     "natural lengths, half the groups alike": {"spread": 0.7, "silent": 0.5},
@@ -31,7 +32,24 @@ CASES = {
 }
 
 
-def completion(case: dict[str, float], step: int, row: int) -> list[int]:
+@dataclass(frozen=True)
+class Shape:
+    """How large a step is.
+
+    Attributes:
+        micro: completions of a micro-batch and rank.
+        accumulation: micro-batches of a step.
+        longest: completion, in tokens.
+        vocabulary: of the model.
+    """
+
+    micro: int = 8
+    accumulation: int = 4
+    longest: int = 128
+    vocabulary: int = 512
+
+
+def completion(case: dict[str, float], shape: Shape, step: int, row: int) -> list[int]:
     """Token ids; lengths are log-normal with the given spread, a third of the limit in the middle.
 
     The completions of a silent group are all alike, and so are their rewards.
@@ -39,14 +57,15 @@ def completion(case: dict[str, float], step: int, row: int) -> list[int]:
     group = row // GROUP
     silent = (group % 2) < 2 * case["silent"] - 1e-9 if case["silent"] else False
     rng = random.Random(f"{step}/{group if silent else row}")
-    length = LONGEST // 3
+    length = shape.longest // 3
     if case["spread"]:
-        length = min(LONGEST, max(2, round(length * math.exp(rng.gauss(0, case["spread"])))))
-    return [*(3 + rng.randrange(VOCABULARY - 3) for _ in range(length - 1)), 2]
+        drawn = round(length * math.exp(rng.gauss(0, case["spread"])))
+        length = min(shape.longest, max(2, drawn))
+    return [*(3 + rng.randrange(shape.vocabulary - 3) for _ in range(length - 1)), 2]
 
 
-def make(cls: Any, case: dict[str, float], **parts: Any) -> Any:
-    """A trainer on given rollouts, ready to step."""
+def make(cls: Any, case: dict[str, float], shape: Shape, *, steps: int, **parts: Any) -> Any:
+    """A trainer on given rollouts."""
     import torch
     from datasets import Dataset
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -54,7 +73,7 @@ def make(cls: Any, case: dict[str, float], **parts: Any) -> Any:
     from trl import GRPOConfig
 
     vocabulary = {"<pad>": 0, "<bos>": 1, "<eos>": 2}
-    vocabulary |= {f"w{i}": i for i in range(3, VOCABULARY)}
+    vocabulary |= {f"w{i}": i for i in range(3, shape.vocabulary)}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     core.decoder = decoders.Fuse()
@@ -68,7 +87,7 @@ def make(cls: Any, case: dict[str, float], **parts: Any) -> Any:
     torch.manual_seed(0)
     model = LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=VOCABULARY,
+            vocab_size=shape.vocabulary,
             hidden_size=256,
             intermediate_size=688,
             num_hidden_layers=4,
@@ -78,7 +97,8 @@ def make(cls: Any, case: dict[str, float], **parts: Any) -> Any:
     )
     rng = random.Random(0)
     prompts = [
-        " ".join(f"w{rng.randrange(3, VOCABULARY)}" for _ in range(1 + i % 24)) for i in range(1024)
+        " ".join(f"w{rng.randrange(3, shape.vocabulary)}" for _ in range(1 + i % 24))
+        for i in range(1024)
     ]
 
     def score(completion_ids: list[list[int]], **_: Any) -> list[float]:
@@ -92,12 +112,12 @@ def make(cls: Any, case: dict[str, float], **parts: Any) -> Any:
             use_cpu=True,
             bf16=False,
             gradient_checkpointing=False,
-            per_device_train_batch_size=MICRO,
-            gradient_accumulation_steps=ACCUMULATION,
+            per_device_train_batch_size=shape.micro,
+            gradient_accumulation_steps=shape.accumulation,
             num_generations=GROUP,
-            max_completion_length=LONGEST,
+            max_completion_length=shape.longest,
             loss_type="dapo",
-            max_steps=10**6,
+            max_steps=steps,
             save_strategy="no",
             report_to=[],
             disable_tqdm=True,
@@ -108,11 +128,18 @@ def make(cls: Any, case: dict[str, float], **parts: Any) -> Any:
     )
 
     def feed(prompt_ids: list[list[int]], *_: Any, **__: Any) -> tuple[list[list[int]], None]:
-        return [completion(case, trainer._step, row) for row in range(len(prompt_ids))], None
+        first = trainer.accelerator.process_index * len(prompt_ids)
+        rows = range(first, first + len(prompt_ids))
+        return [completion(case, shape, trainer._step, row) for row in rows], None
 
     trainer._generate_single_turn = feed
-    trainer.create_optimizer_and_scheduler(10**6)
-    trainer.current_gradient_accumulation_steps = ACCUMULATION
+    return trainer
+
+
+def ready(trainer: Any) -> Any:
+    """The trainer, ready for `step`."""
+    trainer.create_optimizer_and_scheduler(trainer.args.max_steps)
+    trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
     trainer.batches = iter(trainer.get_train_dataloader())
     trainer.model.train()
     return trainer
@@ -121,14 +148,15 @@ def make(cls: Any, case: dict[str, float], **parts: Any) -> Any:
 def step(trainer: Any) -> tuple[float, float, float]:
     """One optimiser step: processor seconds, clock seconds, loss."""
     loss, batch = 0.0, next(trainer.batches)
+    micro_batches = trainer.args.gradient_accumulation_steps
     trainer._prepare_inputs(batch)  # makes the rollouts; the steps below find them
     began = time.process_time(), time.perf_counter()
-    for _ in range(ACCUMULATION):
+    for _ in range(micro_batches):
         loss += trainer.training_step(trainer.model, batch, None).item()
     trainer.optimizer.step()
     trainer.optimizer.zero_grad()
     ended = time.process_time(), time.perf_counter()
-    for _ in range(ACCUMULATION - 1):
+    for _ in range(micro_batches - 1):
         next(trainer.batches)  # the sampler repeats a batch for each micro-batch
     return ended[0] - began[0], ended[1] - began[1], loss
 
@@ -143,8 +171,8 @@ def run(pairs: int, names: list[str]) -> None:
     fast = SpeedSettings(trim=True, sort=True, skip=True)
     for name in names:
         trainers = {
-            "trl": make(GRPOTrainer, CASES[name]),
-            "fast": make(OnlineTrainer, CASES[name], speed=fast),
+            "trl": ready(make(GRPOTrainer, CASES[name], Shape(), steps=10**6)),
+            "fast": ready(make(OnlineTrainer, CASES[name], Shape(), steps=10**6, speed=fast)),
         }
         for pair in range(-1, pairs):  # the first warms up
             order = ["trl", "fast"] if pair % 2 else ["fast", "trl"]
