@@ -3,11 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/speed/growth.py run
     python benchmarks/speed/growth.py table
 
-Every point is a training of its own on given rollouts (natural lengths, `train_phase.py`), started by
-torchrun with gloo ranks: the median processor time of a step on rank 0, from its begin to its end
-without sampling, and the largest resident memory of rank 0 above that before the first step.
-`run` measures what `growth.jsonl` does not hold. `table` prints the points with the exponent of a power
-law through them, and draws `growth.png`.
+Every point is a training of its own on given rollouts (natural lengths, `train_phase.py`), started
+by torchrun with gloo ranks: the median processor time of a step on rank 0, from its begin to its
+end without sampling, and the largest resident memory of rank 0 above that before the first step.
+`run` measures what `growth.jsonl` does not hold. `table` prints the points with the exponent of a
+power law through them, and draws `growth.png`.
 """
 
 from __future__ import annotations
