@@ -20,7 +20,7 @@ from rewards.errors import ConfigError
 from trainers.dynamic.cursor import PromptCursor
 from trainers.dynamic.rounds import Sampled, Tally, apart, sample_round
 from trainers.dynamic.rows import Assembled, Group, Row, Sample, digest, replaced
-from trainers.dynamic.settings import DynamicSettings, misfits
+from trainers.dynamic.settings import BOUND, DynamicSettings, misfits
 from trainers.maths.dynamic import assign, groups_to_generate, with_spread
 from trainers.state import State
 
@@ -53,10 +53,7 @@ class DynamicPart:
         elif {"image", "images"} & set(getattr(data, "column_names", ())):
             problems.append("dynamic sampling moves text only and these prompts have images")
         if trainer.environment_factories is not None:
-            problems.append(
-                "an environment whose methods are tools belongs to one completion and dynamic "
-                "sampling scores completions that it throws away: set dynamic=none"
-            )
+            problems.append(BOUND)
         if problems:
             raise ConfigError("\n".join(problems))
         self.trainer = trainer

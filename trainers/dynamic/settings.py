@@ -8,7 +8,13 @@ from typing import Any
 
 from rewards.errors import ConfigError
 
-__all__ = ["DynamicSettings", "misfits", "most_completions"]
+__all__ = ["BOUND", "DynamicSettings", "misfits"]
+
+BOUND = (
+    "an environment whose methods are tools lives with its completion and dynamic sampling moves "
+    "completions to other places: set dynamic=none, or play it in turns"
+)
+"""Why there is no dynamic sampling with TRL's `environment_factory`."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +47,6 @@ class DynamicSettings:
             found.append(f"over_generation={self.over_generation}: expected 1 or more")
         if found:
             raise ConfigError("\n".join(found))
-
-
-def most_completions(settings: DynamicSettings, batch: int) -> int:
-    """Completions that are generated for a generation batch of `batch`, if no group ever differs.
-
-    Short of what rounding to whole shares for all ranks adds, which a batch's size bounds too.
-    """
-    round_size = min(math.ceil(settings.over_generation * batch), batch)
-    return batch + settings.max_rounds * round_size
 
 
 def misfits(args: Any, *, curriculum: bool) -> list[str]:
