@@ -256,5 +256,5 @@ def test_what_rules_it_out(build, digit_reward, prompts) -> None:
     assert "give a Dataset, not a stream" in refused(train_dataset=stream)
     with pytest.raises(ConfigError, match="max_rounds=0: expected 1 or more"):
         DynamicSettings(max_rounds=0)
-    with pytest.raises(ConfigError, match="over_generation=0.5: expected 1 or more"):
+    with pytest.raises(ConfigError, match=r"over_generation=0\.5: expected 1 or more"):
         DynamicSettings(over_generation=0.5)
