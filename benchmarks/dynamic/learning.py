@@ -25,7 +25,7 @@ from benchmarks import paired
 RESULTS = Path(__file__).with_name("results.jsonl")
 GENERATIONS = 8
 PROMPTS = 32
-TESTS = 16
+TESTS = 10
 GOAL = 0.5
 LOGGED = (
     "frac_reward_zero_std",
@@ -71,7 +71,7 @@ class Arm:
 
 REGIMES = {
     "sort 2-8": Regime(range(2, 9), tokens=180_000),
-    "sort 2-5": Regime(range(2, 6), tokens=90_000),
+    "sort 2-5": Regime(range(2, 6), tokens=60_000),
 }
 ARMS: dict[str, Arm] = {
     "grpo": Arm(),

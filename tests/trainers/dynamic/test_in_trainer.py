@@ -207,6 +207,27 @@ def test_rewards_with_signals_are_asked_once_a_round(build, tokenizer) -> None:
     assert compared - {0, 1, 2, 3}, "of a prompt that took a place"
 
 
+def test_log_probs_of_the_engine_stay_with_their_tokens(build) -> None:
+    def differs(number: list[int], **_: Any) -> list[float]:
+        return [float(at % G == 0 and one > 3) for at, one in enumerate(number)]
+
+    trainer = build(reward_funcs=differs, dynamic=DynamicSettings())
+
+    def write(*_: Any, **__: Any) -> tuple[list[list[int]], list[list[float]]]:
+        numbers = [row["number"] for row in trainer.rows]
+        return [[3 + one % 10, 2] for one in numbers], [[-one / 64, -one / 32] for one in numbers]
+
+    trainer._generate_single_turn = write
+    trainer.model.train()
+    rows = [dict(trainer.train_dataset[at // G]) for at in range(16)]
+    output = trainer._generate_and_score_completions(rows)
+    numbers = [row["number"] for row in trainer.rows]
+    assert min(numbers) > 3
+    assert output["completion_ids"].tolist() == [[3 + one % 10, 2] for one in numbers]
+    told = [[-one / 64, -one / 32] for one in numbers]
+    assert output["sampling_per_token_logps"].tolist() == told
+
+
 def test_episodes_take_places_too(make_model, grpo_config) -> None:
     task = make_task("peek", {"levels": [1], "train_size": 40, "dev_size": 0, "test_size": 0})
     reader = character_tokenizer(task.alphabet)
