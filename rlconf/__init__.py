@@ -3,7 +3,7 @@
 Import from here, not from the rooms:
 
     from rlconf import OnlineTrainer, UCASTrainer, STaRTrainer, SPEARTrainer  # trl.GRPOTrainer's
-    from rlconf import ReplaySettings                            # constructor, and parts
+    from rlconf import ReplaySettings, DynamicSettings           # constructor, and parts
     from rlconf import CRewDPOTrainer                            # trl.DPOTrainer's, and checks
     from rlconf import reward, shaper, rollout_filter, task      # decorators: register your own
     from rlconf import environment, tool, sandbox                # likewise, for agents
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from trainers import (
         CRewDPOTrainer,
+        DynamicSettings,
         OnlineTrainer,
         ReplaySettings,
         SPEARTrainer,
@@ -47,6 +48,7 @@ __all__ = [
     "CRewDPOTrainer",
     "CheckpointError",
     "ConfigError",
+    "DynamicSettings",
     "FilterBatch",
     "Isolation",
     "NonFiniteError",
@@ -80,6 +82,7 @@ _HOME = {
     "CRewDPOTrainer": "trainers",
     "CheckpointError": "rewards.errors",
     "ConfigError": "rewards.errors",
+    "DynamicSettings": "trainers",
     "FilterBatch": "trainers.filters",
     "Isolation": "rewards",
     "NonFiniteError": "rewards.errors",

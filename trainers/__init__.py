@@ -10,6 +10,7 @@ from typing import Any
 
 _HOME = {
     "CRewDPOTrainer": "trainers.crew_dpo",
+    "DynamicSettings": "trainers.dynamic",
     "OnlineTrainer": "trainers.online",
     "SPEARTrainer": "trainers.named",
     "STaRTrainer": "trainers.named",

@@ -37,6 +37,10 @@ Read:
     DPOTrainer._metrics, ._signature_columns; the policy's is the first forward of its loss
     trl.trainer.dpo_trainer.DataCollatorForPreference, a dataclass
     GRPOTrainer._metrics, ._logs, .reward_func_names, .num_generations, .temperature
+    GRPOTrainer._pending_extra_logs, ._pending_metrics, filled while rewards are called and flushed
+        with the batch; ._sync_tool_dicts, ._async_tool_dicts, tools by completion;
+        .environment_factories; .state.num_input_tokens_seen (see `trainers/dynamic/`, which calls
+        `_generate` and `_calculate_rewards` itself and answers for them while TRL scores the batch)
     GRPOTrainer._tokenizer, .eos_token_ids, .pad_to_multiple_of, .mask_truncated_completions,
         .environments, .async_loop, ._log_completion_extra, ._log_metric, and .reward_funcs, whose
         entries are swapped while rewards are called (see `trainers/reward_signals.py`)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # These objectives take one advantage per sequence; per-token advantages would broadcast to a
@@ -36,6 +36,25 @@ def conflicts(args: Any, shapers: Sequence[str]) -> list[str]:
             f"trainer.off_policy_mask_threshold={args.off_policy_mask_threshold} decides by the "
             f"sign of a sequence's advantage and {used} gives one per token: set it to null"
         )
+    return found
+
+
+def misnamed(rewards: Sequence[str], decay: Iterable[str], accuracy: str | None) -> list[str]:
+    """Names that should be those of reward functions and are not, one sentence each.
+
+    Args:
+        rewards: names of the reward functions.
+        decay: names of those whose weights fall.
+        accuracy: the one that says what is right.
+    """
+    known = ", ".join(rewards)
+    found = [
+        f"reward_decay names {name!r}, which is not among the reward functions: {known}"
+        for name in decay
+        if name not in rewards
+    ]
+    if accuracy is not None and accuracy not in rewards:
+        found.append(f"accuracy_reward={accuracy!r} is not among the reward functions: {known}")
     return found
 
 

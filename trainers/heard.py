@@ -82,8 +82,10 @@ class Heard:
 def hears(trainer: Any) -> bool:
     """Whether a `GRPOTrainer` samples completions by one plain `generate` of its own model.
 
-    Not with an engine, turns with tools or an environment, or a compiled forward.
+    Not with an engine, turns with tools or an environment, a compiled forward, or where a batch is
+    put together from several.
     """
     engine = trainer.use_vllm or trainer.use_transformers_continuous_batching
     turns = trainer.tools or trainer.rollout_func is not None
-    return not (engine or turns or trainer.args.cache_implementation)
+    several = trainer.dynamic is not None
+    return not (engine or turns or several or trainer.args.cache_implementation)

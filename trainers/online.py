@@ -24,11 +24,13 @@ from rewards.errors import ConfigError
 from trainers import resume
 from trainers._trl import IMAGE_KEYS, policy_is_active
 from trainers.agents import EnvironmentRollout
-from trainers.compatibility import conflicts, remarks
+from trainers.compatibility import conflicts, misnamed, remarks
 from trainers.curriculum import Curriculum
 from trainers.curriculum.callback import CurriculumCallback
 from trainers.curriculum.fit import bind, right_by
 from trainers.curriculum.observed import Observed
+from trainers.dynamic import DynamicSettings
+from trainers.dynamic.part import DynamicPart
 from trainers.filters.base import FilterBatch, RolloutFilter, keep_mask
 from trainers.filters.batch import filter_batch
 from trainers.gather_rollout import gather_rollout
@@ -69,6 +71,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         shapers: run in order on the advantages of each training rollout batch.
         filters: which completions of it are learnt from; a completion must pass all.
         replay: self-imitation replay. None: none.
+        dynamic: gives places of groups without variance to other prompts. None: to none.
         reward_decay: by name of a reward function, the generations over which its weight falls to
             0, half a cosine; such a reward counts nothing in evaluation.
         on_rollout: called on every rank with a `Rollout` after each training generation.
@@ -106,6 +109,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         shapers: Sequence[Shaper] = (),
         filters: Sequence[RolloutFilter] = (),
         replay: ReplaySettings | None = None,
+        dynamic: DynamicSettings | None = None,
         reward_decay: Mapping[str, float] | None = None,
         on_rollout: Iterable[Callable[[Rollout], None]] = (),
         rollout_data: Sequence[str] = (),
@@ -140,17 +144,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         self.add_callback(resume.Resumption(self))
         problems = conflicts(self.args, [part.name for part in self.shapers])
         problems += misfits(self.args, self.speed, None if replay is None else replay.mode)
-        problems += [
-            f"reward_decay names {name!r}, which is not among the reward functions: "
-            f"{', '.join(self.reward_func_names)}"
-            for name in self.reward_decay
-            if name not in self.reward_func_names
-        ]
-        if accuracy_reward is not None and accuracy_reward not in self.reward_func_names:
-            problems.append(
-                f"accuracy_reward={accuracy_reward!r} is not among the reward functions: "
-                f"{', '.join(self.reward_func_names)}"
-            )
+        problems += misnamed(self.reward_func_names, self.reward_decay, accuracy_reward)
         temperatures = {
             part.certainty_temperature or self.temperature
             for part in self.shapers
@@ -167,6 +161,9 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         if replay is not None:
             self.replay = ReplayPart(self, replay)
             self.stateful["replay"] = self.replay.replay
+        self.dynamic: DynamicPart | None = None
+        if dynamic is not None:
+            self.dynamic = self.stateful["dynamic"] = DynamicPart(self, dynamic)
         if curriculum is not None:
             bind(curriculum, self)
             self.add_callback(CurriculumCallback(curriculum, self._comm))
@@ -224,7 +221,9 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
 
     def _generate(self, prompts: Any) -> Any:
         # Listens only: rewards that ask for signals need the token ids, which they are not given.
-        output = super()._generate(prompts)
+        known = None if self.dynamic is None else self.dynamic.assembled
+        output = super()._generate(prompts) if known is None else known.output
+        self._batch_signals = None
         if isinstance(self.rollout_func, EnvironmentRollout):
             self._spoken = self.rollout_func.spoken(output[1], output[2], self)
         if self._recorder is not None and self._asked.of_tokens:
@@ -248,7 +247,20 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
                 completion_text(turns) if isinstance(prompt, str) else turns[-1:]
                 for turns, prompt in zip(spoken, prompts, strict=True)
             ]
+        known = None if self.dynamic is None else self.dynamic.assembled
         batch = (inputs, prompts, completions, completion_ids_list)
+        matrix = self._ask_rewards(*batch) if known is None else known.matrix
+        self._rewards = dict(zip(self.reward_func_names, matrix.unbind(dim=1), strict=True))
+        self._scored = inputs, spoken or completions, completion_ids_list
+        if self.accuracy_reward is not None:
+            scores = self._rewards[self.accuracy_reward]
+            scores = scores[~scores.isnan()]
+            mode = "train" if self.model.training else "eval"
+            if len(scores):
+                self._metrics[mode]["accuracy"].append((scores >= 1).float().mean().item())
+        return matrix
+
+    def _ask_rewards(self, *batch: Any) -> Tensor:
         handing: Any = nullcontext()
         if self._recorder is not None and self._generated is not None:
             if not self._recorder.recorded:
@@ -259,16 +271,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
                 self._generated, self._batch_signals, call_keywords(self, *batch)
             )
         with self.phase("reward"), handing:
-            matrix = super()._calculate_rewards(*batch)
-        self._rewards = dict(zip(self.reward_func_names, matrix.unbind(dim=1), strict=True))
-        self._scored = inputs, spoken or completions, completion_ids_list
-        if self.accuracy_reward is not None:
-            scores = self._rewards[self.accuracy_reward]
-            scores = scores[~scores.isnan()]
-            mode = "train" if self.model.training else "eval"
-            if len(scores):
-                self._metrics[mode]["accuracy"].append((scores >= 1).float().mean().item())
-        return matrix
+            return super()._calculate_rewards(*batch)
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         # Listens only: the signals ride on the forward that scores the rollout under the policy.
@@ -315,12 +318,13 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         training = self.model.training
         if training:
             self.generation += 1
-        self.rows = inputs
         self._weigh_rewards(training)
+        sampling = self.dynamic.assembling(inputs) if training and self.dynamic else None
         self._listener = self._recorder if training or self._asked.of_tokens else None
         try:
-            output = super()._generate_and_score_completions(inputs)
-            return self._shape(inputs, output) if training else output
+            with sampling or nullcontext(inputs) as self.rows:
+                output = super()._generate_and_score_completions(self.rows)
+                return self._shape(self.rows, output) if training else output
         finally:
             self._listener = self._generated = self._batch_signals = self._scored = None
             self._filter_batch = None

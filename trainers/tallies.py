@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -29,6 +30,15 @@ class Tallies(TrainerCallback):
     def add(self, mode: str, tally: Tally) -> None:
         """Have a tally logged at the end of the step; all ranks must, in the same order."""
         self._waiting.append((mode, tally))
+
+    @contextmanager
+    def dropping(self) -> Iterator[None]:
+        """Forget what is added inside."""
+        waiting, self._waiting = self._waiting, []
+        try:
+            yield
+        finally:
+            self._waiting = waiting
 
     def settle(self) -> None:
         """Log what waits; a collective if anything does."""

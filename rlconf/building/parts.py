@@ -20,6 +20,7 @@ from rlconf.building.policy import build_model, build_peft, build_tokenizer
 from rlconf.settings import foreign
 from rlconf.settings.check import check_columns, needs_gate, options_under_guard, reward_columns
 from rlconf.settings.check_curriculum import curriculum_settings
+from rlconf.settings.check_dynamic import dynamic_settings
 from rlconf.settings.check_environment import with_environment
 from rlconf.settings.check_replay import replay_settings
 from rlconf.settings.check_speed import speed_settings
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from data.solutions import Solution
     from data.tasks import Row, Task
     from trainers.curriculum import Curriculum
+    from trainers.dynamic import DynamicSettings
     from trainers.filters import RolloutFilter
     from trainers.replay import ReplaySettings
     from trainers.shapers import Shaper
@@ -85,6 +87,7 @@ class Parts:
         shapers: in the order in which they are applied.
         filters: a completion must pass all.
         replay: settings of the self-imitation replay, or None.
+        dynamic: settings of dynamic sampling, or None.
         tools: what the model may call while it writes.
         reward_decay: generations over which a reward's weight falls to 0, by name.
         speed: what the training phase leaves out.
@@ -104,6 +107,7 @@ class Parts:
     shapers: list[Shaper] = field(default_factory=list)
     filters: list[RolloutFilter] = field(default_factory=list)
     replay: ReplaySettings | None = None
+    dynamic: DynamicSettings | None = None
     tools: list[Callable[..., Any]] = field(default_factory=list)
     reward_decay: dict[str, float] = field(default_factory=dict)
     speed: SpeedSettings | None = None
@@ -135,6 +139,7 @@ class Parts:
             "shapers": self.shapers,
             "filters": self.filters,
             "replay": self.replay,
+            "dynamic": self.dynamic,
             "speed": self.speed,
             "tools": self.tools or None,
             "reward_decay": self.reward_decay,
@@ -189,6 +194,7 @@ def build(config: Config, output_dir: str | Path) -> Parts:
         shapers=_build_shapers(config),
         filters=_build_filters(config),
         replay=None if config.replay is None else replay_settings(config.replay),
+        dynamic=None if config.dynamic is None else dynamic_settings(config.dynamic),
         tools=build_tools(config),
         reward_decay={
             name: float(options["decay"])

@@ -25,6 +25,7 @@ METHODS = {
     "grpo": "GRPO (arXiv:2402.03300)",
     "dpo": "DPO (arXiv:2305.18290) on pairs of sampled solutions",
     "replay": "SPEAR, self-imitation replay (arXiv:2509.22601)",
+    "dynamic": "dynamic sampling of DAPO (arXiv:2503.14476)",
     "clip_cov": "Clip-Cov (arXiv:2505.22617)",
 }
 """Names as people know them; any other part is called what the configuration calls it."""
@@ -121,8 +122,9 @@ def _training(facts: Facts) -> str:
             rows[group] = "; ".join(
                 filter(None, [rows.get(group), METHODS.get(name, name) + _options(options)])
             )
-    if config.get("replay"):
-        rows["replay"] = METHODS["replay"] + _options(config["replay"])
+    for part in ("replay", "dynamic"):
+        if config.get(part):
+            rows[part] = METHODS[part] + _options(config[part])
     if config.get("peft"):
         rows["adapter"] = "LoRA" + _options(config["peft"])
     task = config["task"]

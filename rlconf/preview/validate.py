@@ -21,6 +21,7 @@ from rlconf.redact import redact
 from rlconf.settings import arithmetic, foreign
 from rlconf.settings.check import check_columns, ranks, shaper_names, signals_asked
 from rlconf.settings.check_curriculum import curriculum_settings
+from rlconf.settings.check_dynamic import dynamic_settings
 from rlconf.settings.check_environment import told as environment_told
 from rlconf.settings.check_replay import replay_settings
 from rlconf.settings.check_tools import check_task_suits_tools, native_of
@@ -70,6 +71,7 @@ def report(config: Config) -> str:
         "batch": _batch(args, batch, rows),
         **({} if config.curriculum is None else {"curriculum": _curriculum(config, batch)}),
         **({} if config.replay is None else {"replay": _replay(config, batch, longest)}),
+        **({} if config.dynamic is None else {"dynamic sampling": _dynamic(config.dynamic, batch)}),
         **({"tools": tools} if tools else {}),
         "extra forwards per generation batch": extra_forwards(
             args,
@@ -91,6 +93,7 @@ def report(config: Config) -> str:
 def _hears(config: Config, args: Any, task: Any, native: Any) -> bool:
     """Whether signals are read while completions are sampled; see `trainers.heard.hears`."""
     turns = native is not None or (task is not None and task.played_in is not None)
+    turns = turns or config.dynamic is not None
     elsewhere = args.use_vllm or args.use_transformers_continuous_batching
     return config.speed.signals and not (turns or elsewhere or args.cache_implementation)
 
@@ -228,6 +231,21 @@ def _replay(
     return lines
 
 
+def _dynamic(section: Mapping[str, Any], batch: arithmetic.Batch) -> list[str]:
+    """What refills cost at worst."""
+    settings, left = dynamic_settings(section), "are thrown away"
+    times = 1 + settings.max_rounds
+    if settings.keep_left_over:
+        left = "fill places of the next batch"
+    return [
+        f"up to {_many(settings.max_rounds, 'refill round')} a generation batch, each of at most "
+        f"{settings.over_generation:g} groups for an empty place and never more than a batch",
+        f"at most {times * batch.completions} completions generated for a batch of "
+        f"{batch.completions}: {times} times as many, where no group has variance",
+        f"groups with variance that were one too many {left}",
+    ]
+
+
 def _batch(args: Any, batch: arithmetic.Batch, rows: int | None) -> list[str]:
     """The arithmetic, spelt out."""
     lines = [
@@ -288,6 +306,7 @@ def differences(config: Config) -> list[str]:
         "filter": (list(root["filter"]), list(config.filter)),
         "tools": (list(root["tools"]), list(config.tools)),
         "replay": (None, (config.replay or {}).get("mode")),
+        "dynamic": (None, None if config.dynamic is None else "dapo"),
     }
     found = [
         f"{group} = {show(now)} (default: {show(usual)})"
@@ -309,6 +328,7 @@ _COMPARED_APART = (
     "filter",
     "tools",
     "replay",
+    "dynamic",
     "curriculum",
 )
 
@@ -334,11 +354,15 @@ def _part_defaults(config: Config) -> dict[str, Any]:
 
         usual = settings_defaults(CurriculumSettings)
         found["curriculum"] = {**usual, "path": None, "stages": []}
-    found["replay"] = found["shaper"] = found["filter"] = found["tools"] = {}
+    found["replay"] = found["dynamic"] = found["shaper"] = found["filter"] = found["tools"] = {}
     if config.replay is not None:
         from trainers.replay import ReplaySettings
 
         found["replay"] = settings_defaults(ReplaySettings)
+    if config.dynamic is not None:
+        from trainers.dynamic import DynamicSettings
+
+        found["dynamic"] = settings_defaults(DynamicSettings)
     if config.shaper:
         from trainers import shapers
 

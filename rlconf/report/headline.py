@@ -146,7 +146,7 @@ def model(run: Run) -> str:
 
 
 # Sections that are null without a part, and what such a part is called.
-_SECTIONS = {"replay": "replay", "peft": "adapter"}
+_SECTIONS = {"replay": "replay", "dynamic": "dynamic sampling", "peft": "adapter"}
 
 
 def _model(run: Run) -> Card | None:

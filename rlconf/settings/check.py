@@ -18,6 +18,7 @@ from rlconf.redact import secret_paths
 from rlconf.runs.watchdog import PHASES
 from rlconf.settings import arithmetic, foreign
 from rlconf.settings.check_curriculum import check_curriculum, check_stages
+from rlconf.settings.check_dynamic import check_dynamic
 from rlconf.settings.check_environment import check_environment
 from rlconf.settings.check_judging import check_judging
 from rlconf.settings.check_model import check_model, check_peft
@@ -76,6 +77,7 @@ def check(config: Config) -> list[Problem]:
     problems += check_filters(config)
     if not any(key.startswith("trainer.") for key in wrong):
         problems += check_replay(config, ranks(config))
+        problems += check_dynamic(config)
         problems += check_speed(config)
         problems += check_curriculum(config)
         problems += check_stages(config, problems, check)

@@ -27,6 +27,11 @@ def check_method(config: Config) -> Iterator[Problem]:
     if method != "grpo" and config.replay is not None:
         text = f"replay is set and trainer={method}: nothing is sampled in training that could be "
         yield Problem(f"{text}replayed; set replay=none", ("replay",))
+    if method != "grpo" and config.dynamic is not None:
+        text = (
+            f"dynamic is set and trainer={method}: there are no groups of completions that could "
+        )
+        yield Problem(f"{text}be refilled; set dynamic=none", ("dynamic",))
     if method == "sft":
         yield from _check_demonstrations(config)
     elif config.demonstrations != DemonstrationsSection():

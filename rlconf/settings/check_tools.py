@@ -88,6 +88,10 @@ def check_task_suits_tools(config: Config, task: Task) -> None:
                 f"{chosen} and model=tiny: it reads characters and has no chat template; choose "
                 "model.path of a chat model that calls tools"
             )
+        if config.dynamic is not None:
+            from trainers.dynamic.settings import BOUND
+
+            raise ConfigError(BOUND)
         factory = NativeFactory(native)
         if rows:
             factory.check_row(rows[0])

@@ -37,6 +37,7 @@ def choices_and_keys() -> str:
     lines += [f"  {group}.OPTION  {_LATER[group]}" for group in ("task", "environment")]
     lines += [f"  {group}.NAME.OPTION  options of a chosen {tree.one_of(group)}" for group in _ROWS]
     lines += ["  curriculum.OPTION  see rlconf/conf/curriculum/ and docs/star.md"]
+    lines += ["  dynamic.OPTION  see rlconf/conf/dynamic/ and docs/dynamic_sampling.md"]
     lines += ["  replay.OPTION  see rlconf/conf/replay/ and docs/spear.md"]
     lines += _section_lines(schema.Config, "")
     return "\n".join(lines)

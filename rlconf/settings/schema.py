@@ -1,11 +1,11 @@
 """What a configuration is: typed sections, one attribute per setting.
 
 `rlconf.settings.compose.compose` reads Hydra's tree and the command line and returns a `Config`;
-everything downstream (build, run, evaluate) reads it by attribute. Nine sections hold plain
+everything downstream (build, run, evaluate) reads it by attribute. Ten sections hold plain
 dictionaries, because their keys belong to somebody else: `trainer` (TRL's `GRPOConfig` fields),
 `task`, `environment` (of `data.environments`), `reward`, `shaper`, `filter` and `tools` (options of
-what is registered under that name), `replay` (of `trainers.replay`) and `curriculum` (of
-`trainers.curriculum`). They are checked all the same.
+what is registered under that name), `replay` (of `trainers.replay`), `dynamic` (of
+`trainers.dynamic`) and `curriculum` (of `trainers.curriculum`). They are checked all the same.
 
 This module imports the standard library only.
 """
@@ -498,6 +498,7 @@ class Config:
         filter: options by filter name; a completion must pass all.
         tools: options by tool name, of what the model may call while it writes.
         replay: fields of `trainers.replay.ReplaySettings`. Null: nothing is replayed.
+        dynamic: fields of `trainers.dynamic.DynamicSettings`. Null: groups without variance stay.
         curriculum: fields of `trainers.curriculum.CurriculumSettings`, and two more: `path`, a file
             of pass rates by `rlconf difficulty`, and `stages`, a list of differences over this
             section and, under `trainer`, over the trainer's, one training after the other. Null:
@@ -517,6 +518,7 @@ class Config:
     filter: dict[str, dict[str, Any]] = field(default_factory=dict)
     tools: dict[str, dict[str, Any]] = field(default_factory=dict)
     replay: dict[str, Any] | None = None
+    dynamic: dict[str, Any] | None = None
     curriculum: dict[str, Any] | None = None
     model: ModelSection = field(default_factory=ModelSection)
     peft: PeftSection | None = None

@@ -35,7 +35,7 @@ LIST_GROUPS = ("reward", "shaper", "filter", "tools")
 SEVERAL = (*LIST_GROUPS, "tracking")
 """Groups of which several choices are taken at once; those of `tracking` fill one section."""
 
-NULLABLE = {"replay": "spear", "curriculum": "star"}
+NULLABLE = {"replay": "spear", "dynamic": "dapo", "curriculum": "star"}
 """Groups whose choice `none` leaves their section null, and a choice that fills it."""
 
 OPTIONAL_GROUPS = ("experiment", "debug")

@@ -12,6 +12,7 @@ NAMES = [
     "CRewDPOTrainer",
     "CheckpointError",
     "ConfigError",
+    "DynamicSettings",
     "FilterBatch",
     "Isolation",
     "NonFiniteError",

@@ -170,6 +170,34 @@ def test_what_replay_reads_of_a_trainer(trainer) -> None:
     assert part._step == 1
 
 
+def test_what_dynamic_sampling_leans_on(trainer) -> None:
+    """Logs by completion wait until the batch is scored; tools are looked up by completion."""
+    part = trainer()
+    waiting: list[tuple[dict, dict]] = []
+
+    def look(completions, log_extra, log_metric, **_):
+        log_extra("column", list(range(len(completions))))
+        log_metric("number", 3.0)
+        waiting.append((dict(part._pending_extra_logs), dict(part._pending_metrics)))
+        return [0.0] * len(completions)
+
+    part.reward_funcs = [look]
+    rollout(part)
+    assert waiting == [({"column": list(range(16))}, {"number": [3.0]})]
+    assert not part._pending_extra_logs
+    assert not part._pending_metrics
+    assert list(part._logs["extra"]["column"]) == list(range(16))
+    assert part.environment_factories is None
+    assert not part.tools
+    source = inspect.getsource(GRPOTrainer._tool_call_loop)
+    assert "self._sync_tool_dicts[idx_with_tool]" in source
+    assert "self._async_tool_dicts[idx_with_tool]" in source
+    # Each is called once, so that one answer serves.
+    source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
+    assert source.count("self._generate(prompts)") == 1
+    assert source.count("self._calculate_rewards(") == 1
+
+
 def test_what_generate_returns_and_rewards_are_called_with(trainer, prompts) -> None:
     """The first three and the images are read; the keywords are those that we call a gate with."""
     from trainers.reward_signals import call_keywords

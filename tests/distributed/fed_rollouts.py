@@ -1,4 +1,4 @@
-"""Train UCAS, replay, a curriculum, speed and turns on given rollouts, for `test_two_ranks.py`.
+"""Train the parts, speed and turns on given rollouts, for `test_two_ranks.py`.
 
     python fed_rollouts.py OUTPUT
     torchrun --nproc_per_node 2 fed_rollouts.py OUTPUT
@@ -26,6 +26,7 @@ from data.environments import EnvironmentSettings, Reply, environment
 from trainers import OnlineTrainer
 from trainers.agents import EnvironmentRollout
 from trainers.curriculum import Curriculum, CurriculumSettings
+from trainers.dynamic import DynamicSettings
 from trainers.filters import RolloutFilter
 from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04
 from trainers.replay import ReplaySettings
@@ -33,7 +34,10 @@ from trainers.shapers import Shaper, make_shaper
 from trainers.speed import SpeedSettings
 
 ROWS, GROUP, STEPS = 24, 8, 3
-LOGGED = ("ucas/", "crew/", "spear/", "curriculum/", "env/", "reward", "loss", "grad_norm")
+LOGGED = (
+    *("ucas/", "crew/", "spear/", "curriculum/", "env/", "dynamic/", "reward", "loss"),
+    *("grad_norm", "num_tokens", "frac_reward_zero_std"),
+)
 
 
 def completion(generation: int, row: int) -> list[int]:
@@ -82,6 +86,7 @@ def main(output: str) -> None:
         "history": curriculum.history,
     }
     results["turns"] = turns()
+    results["dynamic"] = dynamic()
     if PartialState().is_main_process:
         torch.save(results, output)
 
@@ -110,6 +115,25 @@ def turns() -> dict[str, Any]:
 
     played = EnvironmentRollout(EnvironmentSettings("counts"))
     return train([], write=write, limit=40, shuffle=False, rollout_func=played)
+
+
+def dynamic() -> dict[str, Any]:
+    """Of two ranks all is right on the first and all wrong on the second, in every round.
+
+    So of three groups one has variance, the one across both, and refills are the same again.
+    """
+
+    def first_half(completions: list[str], **_: Any) -> list[float]:
+        state, rows = PartialState(), len(completions)
+        first = rows * state.process_index
+        return [float(2 * (first + at) < rows * state.num_processes) for at in range(rows)]
+
+    def write(trainer: Any, row: int, context: list[int]) -> list[int]:
+        # Even digits, which `score` gives 1; rows of a round lie at multiples of 4 on both ranks.
+        return [3 + 2 * ((token + row % 4) % 4 + 1) for token in context] + [2]
+
+    settings = DynamicSettings(max_rounds=2, keep_left_over=True)
+    return train([make_shaper("ucas")], first_half, write=write, dynamic=settings)
 
 
 def replay(mode: str, left_out: range) -> dict[str, Any]:

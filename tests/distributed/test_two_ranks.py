@@ -45,6 +45,7 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
     held = [row["spear/buffer_rows"] for row in two["lopsided"]["metrics"]]
     assert (drawn, held) == ([0, 0, 0], [6, 12, 18])
     compare_turns(one["turns"], two["turns"])
+    compare_dynamic(one["dynamic"], two["dynamic"])
     alone, shared = one["curriculum"], two["curriculum"]
     for name in ("digest", "plan", "history"):
         assert shared[name] == alone[name], name
@@ -63,6 +64,22 @@ def compare_turns(one: dict[str, Any], two: dict[str, Any]) -> None:
         for name in (key for key in alone if key.startswith(("env/", "reward"))):
             if name != "env/seconds_share":
                 assert shared[name] == pytest.approx(alone[name], rel=1e-3, abs=1e-5), name
+
+
+def compare_dynamic(one: dict[str, Any], two: dict[str, Any]) -> None:
+    """Ranks whose data are as different as can be decide alike."""
+    names = ("rounds", "generated", "accepted", "unfilled", "left_over_kept")
+    for result in (one, two):
+        told = [[row[f"dynamic/{name}"] for name in names] for row in result["metrics"]]
+        assert told == [[2, 9, 3, 0, 0]] * 3
+        assert all(row["frac_reward_zero_std"] == 0 for row in result["metrics"])
+    for name, value in one["weights"].items():
+        torch.testing.assert_close(two["weights"][name], value, atol=1e-5, rtol=1e-4)
+    for alone, shared in zip(one["metrics"], two["metrics"], strict=True):
+        assert alone.keys() == shared.keys()
+        for name in (key for key in alone if key.startswith(("dynamic/", "reward", "num_tokens"))):
+            if name != "dynamic/seconds":
+                assert shared[name] == pytest.approx(alone[name], rel=1e-5), name
 
 
 def compare_replay(one: dict[str, Any], two: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import torch
 from transformers import TrainerCallback
 
 from trainers.curriculum import Curriculum, CurriculumSettings
+from trainers.dynamic import DynamicSettings
 from trainers.online import OnlineTrainer
 from trainers.replay import ReplaySettings
 from trainers.shapers import make_shaper
@@ -90,6 +91,14 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
         {"ucas": True, "curriculum": True, "num_iterations": 2, "num_train_epochs": 9},
         (3, 5),
     ),
+    "dynamic sampling with left-overs, UCAS": (
+        {
+            "dynamic": {"keep_left_over": True, "over_generation": 8.0},
+            "ucas": True,
+            "per_device_train_batch_size": 8,
+        },
+        (6,),
+    ),
     "peft": ({"peft": True, "learning_rate": 1e-2, "num_iterations": 2}, (3,)),
     "completion tables": (
         {"log_completions": True, "logging_steps": 2, "num_iterations": 3},
@@ -143,6 +152,7 @@ def run(make_model, tokenizer, grpo_config, prompts, digit_reward):
         if settings.pop("reweigh", False):
             callbacks.append(Reweigh())
         replay = settings.pop("replay", None)
+        dynamic = settings.pop("dynamic", None)
         shapers = [make_shaper("ucas")] if settings.pop("ucas", False) else []
         curriculum = None
         if settings.pop("curriculum", False):
@@ -152,10 +162,13 @@ def run(make_model, tokenizer, grpo_config, prompts, digit_reward):
             curriculum = Curriculum(online)
         rows = prompts.select(range(settings.pop("generation_rows", 32)))
         rows = rows.add_column("id", [f"q{i}" for i in range(len(rows))])
+        rewards = [digit_reward, Counting(), *([] if curriculum is None else [hit])]
+        if dynamic is not None:  # of which many groups are alike
+            rewards = [hit]
         rollouts: dict[int, Any] = {}
         trainer = OnlineTrainer(
             model=make_model(attention_dropout=settings.pop("dropout", 0.0)),
-            reward_funcs=[digit_reward, Counting(), *([] if curriculum is None else [hit])],
+            reward_funcs=rewards,
             args=grpo_config(output_dir=str(folder), **(BASE | settings)),
             train_dataset=rows,
             eval_dataset=rows.select(range(4)),
@@ -164,6 +177,7 @@ def run(make_model, tokenizer, grpo_config, prompts, digit_reward):
             callbacks=callbacks,
             shapers=shapers,
             replay=None if replay is None else ReplaySettings(**replay),
+            dynamic=None if dynamic is None else DynamicSettings(**dynamic),
             curriculum=curriculum,
             on_rollout=[lambda rollout: rollouts.update({rollout.generation: rollout.columns})],
         )
@@ -173,7 +187,7 @@ def run(make_model, tokenizer, grpo_config, prompts, digit_reward):
         log: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for entry in trainer.state.log_history:
             if "train_runtime" not in entry:
-                times = ("runtime", "per_second", "step_time")
+                times = ("runtime", "per_second", "step_time", "dynamic/seconds")
                 log[entry["step"]].append({k: v for k, v in entry.items() if not k.endswith(times)})
         return {
             "weights": {name: value.clone() for name, value in trainer.model.state_dict().items()},
@@ -194,6 +208,11 @@ def test_resume_is_exact(name: str, run, tmp_path: Path) -> None:
         entries = [entry for rows in whole["log"].values() for entry in rows]
         drawn = [entry["spear/rows_drawn"] for entry in entries if "spear/rows_drawn" in entry]
         assert all(drawn[-2:]), drawn
+    if "dynamic" in settings:  # groups wait in the checkpoint, and are used
+        entries = [entry for rows in whole["log"].values() for entry in rows]
+        told = [entry for entry in entries if "dynamic/rounds" in entry]
+        assert told[steps[0] - 1]["dynamic/left_over_kept"] > 0
+        assert told[steps[0]]["dynamic/left_over_used"] > 0
     if "curriculum" in settings:  # it does drop groups, and move questions
         for name in ("action", "band"):
             found = {one for r in whole["rollouts"].values() for one in r[f"curriculum/{name}"]}

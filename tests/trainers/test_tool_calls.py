@@ -25,8 +25,10 @@ from data.tools.episodes import ToolUse
 from data.tools.native import NativeFactory
 from data.tools.parsing import guard_parser
 from rewards.conversation import completion_text
+from rewards.errors import ConfigError
 from rewards.tool_calls import count_tool_calls
 from trainers import online
+from trainers.dynamic import DynamicSettings
 from trainers.filters import make_filter
 from trainers.models.chat import template_problems
 from trainers.online import OnlineTrainer
@@ -35,6 +37,7 @@ from trainers.shapers import make_shaper
 from trainers.tool_calls import ToolCalls, tool_counts, tool_metrics
 
 END = "<|im_end|>"
+TENSORS = ("completion_ids", "tool_mask", "completion_mask")
 
 
 def call(name: str, **arguments: Any) -> str:
@@ -141,6 +144,7 @@ def build(make_model, tool_tokenizer, grpo_config, odd):
             "replay",
             "reward_decay",
             "reward_funcs",
+            "dynamic",
         )
         parts = {name: kwargs.pop(name) for name in names if name in kwargs}
         parts.setdefault("reward_funcs", [rewards.get("exact")])
@@ -154,7 +158,7 @@ def build(make_model, tool_tokenizer, grpo_config, odd):
             ),
             processing_class=tool_tokenizer,
             args=grpo_config(
-                per_device_train_batch_size=2 * len(questions),
+                per_device_train_batch_size=kwargs.pop("rows", 2 * len(questions)),
                 num_generations=2,
                 max_completion_length=kwargs.pop("max_completion_length", 1300),
                 max_tool_calling_iterations=4,
@@ -274,6 +278,40 @@ def test_the_loss_does_not_see_what_a_tool_said(build) -> None:
     trainer._compute_loss(trainer.model, output).backward()
     for before, after in zip(embedded, trainer.model.parameters(), strict=True):
         torch.testing.assert_close(before, after.grad)
+
+
+def test_completions_with_tool_calls_take_places(build, tool_tokenizer) -> None:
+    """Of four questions two are drawn first, and both give way to the others."""
+
+    def differ(id: list[str], **_: Any) -> list[float]:
+        return [float(at % 2 and one in ("twice", "none")) for at, one in enumerate(id)]
+
+    rollouts: list[Any] = []
+    questions = ["sum", "always", "twice", "none"]
+    trainer = build(questions, rows=4, reward_funcs=[differ], dynamic=DynamicSettings())
+    trainer.on_rollout.append(rollouts.append)
+    trainer.model.train()
+    rows = [dict(trainer.train_dataset[at // 2]) for at in range(4)]
+    output = trainer._generate_and_score_completions(rows)
+    asked = [row["id"] for row in trainer.rows]
+    assert sorted(asked) == ["none", "none", "twice", "twice"]
+    for question, ids, mask, present in zip(
+        asked, *(output[name] for name in TENSORS), strict=True
+    ):
+        written = tool_tokenizer.decode(ids[mask.bool() & present.bool()])
+        assert written == "".join(SCRIPTS[question])
+    (rollout,) = rollouts
+    assert rollout.columns["tool_calls"] == [2 * (one == "twice") for one in asked]
+    logged = trainer._metrics["train"]
+    assert logged["tools/call_frequency"] == [(1 + 4) / 2]  # of what was drawn first
+    assert len(logged["tools/turns"]) == 1
+
+
+@pytest.mark.usefixtures("counter")
+def test_an_instance_cannot_change_places(build) -> None:
+    factory = NativeFactory(EnvironmentSettings("counter"))
+    with pytest.raises(ConfigError, match="lives with its completion"):
+        build(["counter"], environment_factory=factory, dynamic=DynamicSettings())
 
 
 @pytest.mark.usefixtures("spying")

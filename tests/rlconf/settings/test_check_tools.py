@@ -229,6 +229,7 @@ def test_a_native_environment(plugin: Path, questions: list[str]) -> None:
         ([given[0], "task=peek", given[-1]], "'plug_desk' gives no reward 'success', which says"),
         (given, "environment=plug_desk, whose methods are tools, and model=tiny"),
         ([*given, *CHAT], "environment=plug_desk, .* sends plain text"),
+        ([*chat, "dynamic=dapo"], "lives with its completion and dynamic sampling moves"),
         ([*chat, "environment=plug_empty"], "neither act nor a public method"),
     ):
         with pytest.raises(ConfigError, match=text):

@@ -21,6 +21,7 @@ from rlconf.settings.plugins import offer_registered, settings_defaults
 from rlconf.settings.schema import Config, to_dict
 from rlconf.settings.stages import stage_configs
 from trainers import filters, shapers
+from trainers.dynamic import DynamicSettings
 from trainers.maths.ucas import PAPER_V1, RELEASE_2026_04
 from trainers.replay import ReplaySettings
 
@@ -160,9 +161,11 @@ def test_reward_files_hold_the_defaults_of_the_code(name: str):
     assert in_file == {name: {"weight": 1.0, **as_yaml}}
 
 
-def test_files_of_replay_and_filters_hold_the_defaults_of_the_code():
+def test_files_of_parts_hold_the_defaults_of_the_code():
     in_file = OmegaConf.to_container(OmegaConf.load(tree.CONF / "replay" / "spear.yaml"))
     assert in_file == settings_defaults(ReplaySettings)
+    in_file = OmegaConf.to_container(OmegaConf.load(tree.CONF / "dynamic" / "dapo.yaml"))
+    assert in_file == settings_defaults(DynamicSettings)
     every = {name: settings_defaults(filters.get(name).settings) for name in SHIPPED_FILTERS}
     for name, defaults in every.items():
         in_file = OmegaConf.to_container(OmegaConf.load(tree.CONF / "filter" / f"{name}.yaml"))
