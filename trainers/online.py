@@ -22,7 +22,6 @@ from transformers.trainer_utils import get_last_checkpoint
 from rewards.conversation import completion_text
 from rewards.errors import ConfigError
 from trainers import resume
-from trainers._trl import IMAGE_KEYS, policy_is_active
 from trainers.agents import EnvironmentRollout
 from trainers.compatibility import conflicts, misnamed, remarks
 from trainers.curriculum import Curriculum
@@ -35,7 +34,7 @@ from trainers.filters.base import FilterBatch, RolloutFilter, keep_mask
 from trainers.filters.batch import filter_batch
 from trainers.gather_rollout import gather_rollout
 from trainers.guarded import GuardedTrainer
-from trainers.heard import Heard, hears
+from trainers.heard import hears
 from trainers.keep import keep_rows
 from trainers.loss_mask import loss_mask
 from trainers.maths.schedules import decay
@@ -49,9 +48,9 @@ from trainers.reward_signals import (
 )
 from trainers.rollout import Rollout
 from trainers.sampler import PlannedRepeatSampler, ResumableRepeatSampler
+from trainers.scoring import ScoringGRPO
 from trainers.shapers.base import Shaper, ShaperBatch
-from trainers.signals import SignalRecorder, Signals, evaluating
-from trainers.speed import FasterGRPO
+from trainers.signals import SignalRecorder, Signals
 from trainers.speed.settings import misfits
 from trainers.state import State, Stateful
 from trainers.tool_calls import ToolCalls
@@ -62,7 +61,7 @@ _log = logging.getLogger(__name__)
 _TEXT = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
 
 
-class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
+class OnlineTrainer(GuardedTrainer, ToolCalls, ScoringGRPO):
     """GRPO with advantage shapers, listeners for rollouts, and a resume that is exact at any step.
 
     Takes everything that `trl.GRPOTrainer` takes, and:
@@ -178,9 +177,6 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
         self._scored: Any = None
         self._filter_batch: FilterBatch | None = None
         self._spoken: list[list[dict[str, str]]] | None = None
-        self._recorder: SignalRecorder | None = None
-        self._listener: SignalRecorder | None = None
-        self._heard: Heard | None = None
         self._shapers_ask = any(part.needs for part in self.shapers)
         self._signals_asked = self._shapers_ask or self._asked.of_tokens
         if self._signals_asked or (replay is not None and self.speed.signals and hears(self)):
@@ -211,13 +207,6 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
             seed=sampler.seed,
         )
         return self.train_sampler
-
-    def _generate_single_turn(self, prompt_ids: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
-        recorder = self._listener if self.speed.signals and images is None else None
-        if recorder is None or not hears(self):
-            return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
-        with recorder.listening(len(prompt_ids)) as self._heard:
-            return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
 
     def _generate(self, prompts: Any) -> Any:
         # Listens only: rewards that ask for signals need the token ids, which they are not given.
@@ -274,13 +263,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
             return super()._calculate_rewards(*batch)
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
-        # Listens only: the signals ride on the forward that scores the rollout under the policy.
-        recorder = self._listener if self._signals_asked else None
-        if recorder is not None and recorder.was_heard:
-            recorder = None
-        policy = model is self.model and policy_is_active(self.accelerator.unwrap_model(model))
-        with recorder.recording(alone=False) if recorder and policy else nullcontext():
-            result = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
+        result = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
         if self.replay is not None:
             self.replay.watch(result[0])
         return result
@@ -429,34 +412,6 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
             return signals.log_prob[rows]
         return self.score_tokens({name: output[name][rows] for name in _TEXT})
 
-    def score_tokens(self, batch: dict[str, Tensor]) -> Tensor:
-        """(n, T) log-probs of a batch's completions under the policy at the sampling temperature.
-
-        Without gradient, in eval mode, the random state left as found. All ranks must call it, with
-        as many rows.
-
-        Args:
-            batch: prompt_ids, prompt_mask, completion_ids and completion_mask as in TRL's rollout.
-        """
-        log_probs: Tensor = self._forward(batch)[0]
-        return log_probs
-
-    def _forward(self, batch: dict[str, Any]) -> Any:
-        """TRL's scoring forward of the policy, without gradient and in eval mode."""
-        args = self.args
-        size = args.per_device_train_batch_size
-        if not self.model.training:
-            size = args.per_device_eval_batch_size
-        with torch.no_grad(), evaluating(self.model):
-            return super()._get_per_token_logps_and_entropies(
-                self.model,
-                torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
-                torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
-                batch["completion_ids"].size(1),
-                batch_size=size,
-                **{key: batch[key] for key in IMAGE_KEYS if key in batch},
-            )
-
     def _shaper_batch(self, output: dict[str, Any]) -> ShaperBatch:
         advantages = output["advantages"]
         first = self.accelerator.process_index * len(advantages)
@@ -472,13 +427,6 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, FasterGRPO):
             mode="train",
             comm=self._comm,
         )
-
-    def _signals(self, recorder: SignalRecorder, batch: dict[str, Any]) -> Signals:
-        """The signals of this batch: those that rode along, else one forward without gradient."""
-        if not recorder.recorded:
-            with recorder.recording(alone=True):
-                self._forward(batch)
-        return recorder.take(batch["completion_ids"].size(1))
 
     def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train, from a checkpoint if one is given; see `transformers.Trainer.train`.
