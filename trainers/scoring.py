@@ -1,4 +1,4 @@
-"""TRL's GRPO, listened to: signals while it samples, beside its forwards, or by one of their own."""
+"""TRL's GRPO, listened to: signals while it samples, beside its forwards, or by one more."""
 
 from __future__ import annotations
 
