@@ -131,10 +131,11 @@ class Tally:
         Args:
             functions: names of the reward functions.
         """
-        by_function = torch.cat([one.matrix for one in self._seen]).nanmean(dim=0).tolist()
-        names = [f"rewards/{name}/mean" for name in functions]
-        reward = torch.cat([one.rewards for one in self._seen]).nanmean().item()
-        return {"reward": reward, **dict(zip(names, by_function, strict=True))}
+        columns = torch.cat([one.matrix for one in self._seen]).unbind(dim=1)
+        found = {"reward": torch.cat([one.rewards for one in self._seen]).nanmean().item()}
+        for name, scores in zip(functions, columns, strict=True):
+            found[f"rewards/{name}/mean"] = scores.nanmean().item()
+        return found
 
     def accuracy(self) -> float:
         """Share of right completions among those scored, NaN if none was or nobody says."""
