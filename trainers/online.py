@@ -241,7 +241,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, ScoringGRPO):
         matrix = self._ask_rewards(*batch) if known is None else known.matrix
         self._rewards = dict(zip(self.reward_func_names, matrix.unbind(dim=1), strict=True))
         self._scored = inputs, spoken or completions, completion_ids_list
-        if self.accuracy_reward is not None:
+        if self.accuracy_reward is not None and known is None:
             scores = self._rewards[self.accuracy_reward]
             scores = scores[~scores.isnan()]
             mode = "train" if self.model.training else "eval"

@@ -37,7 +37,7 @@ LOGGED = (
     "dynamic/unfilled",
     "dynamic/left_over_used",
     "dynamic/left_over_kept",
-    "dynamic/reward",
+    "dynamic/batch_reward",
 )
 
 

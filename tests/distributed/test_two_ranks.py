@@ -73,6 +73,7 @@ def compare_dynamic(one: dict[str, Any], two: dict[str, Any]) -> None:
         told = [[row[f"dynamic/{name}"] for name in names] for row in result["metrics"]]
         assert told == [[2, 9, 3, 0, 0]] * 3
         assert all(row["frac_reward_zero_std"] == 0 for row in result["metrics"])
+        assert all(row["dynamic/batch_reward"] == row["reward"] == 1.5 for row in result["metrics"])
     for name, value in one["weights"].items():
         torch.testing.assert_close(two["weights"][name], value, atol=1e-5, rtol=1e-4)
     for alone, shared in zip(one["metrics"], two["metrics"], strict=True):

@@ -28,7 +28,7 @@ RUNS = {
     ],
     "turns": ["task=peek", "task.levels=[1]", "reward=[success]", "shaper=[]"],
     "curriculum": ["curriculum=online", "curriculum.filter=true", "curriculum.by=level"],
-    "entropy": ["trainer.loss_type=grpo", "trainer.entropy_coef=0.01"],
+    "entropy": ["trainer.loss_type=grpo", "trainer.entropy_coef=0.01", "dynamic=dapo"],
 }
 
 

@@ -100,16 +100,29 @@ class DynamicPart:
         Yields:
             The rows of the batch that is to be scored; as many.
         """
-        self.assembled = self._assemble(list(inputs))
+        account = Account()
+        self.assembled = self._assemble(list(inputs), account)
         try:
             yield self.assembled.rows
+            self._log_all(account)
         finally:
             self.assembled = None
 
-    def _assemble(self, inputs: list[Row]) -> Assembled:
+    def _log_all(self, account: Account) -> None:
+        """Let the means that the trainer logged of the batch be those of all that was generated.
+
+        So they say how good the policy is, as without dynamic sampling.
+        """
+        logged = self.trainer._metrics["train"]
+        logged["dynamic/batch_reward"].append(logged["reward"][-1])
+        for name, value in account.means(self.trainer.reward_func_names).items():
+            logged[name][-1] = value
+        if not math.isnan(account.accuracy()):
+            logged["accuracy"].append(account.accuracy())
+
+    def _assemble(self, inputs: list[Row], account: Account) -> Assembled:
         trainer, began = self.trainer, time.perf_counter()
         questions = [digest(row) for row in inputs]  # a rollout adds columns
-        account = Account()
         first = sample_round(trainer, inputs)
         spread = self._judge(first, account)
         empty = spread.count(False)
@@ -137,7 +150,6 @@ class DynamicPart:
             "left_over_kept": len(self.left_over),
             "refill_tokens": account.tokens,
             "seconds": time.perf_counter() - began,
-            **account.means(),
         }
         trainer._log_metrics({f"dynamic/{name}": float(one) for name, one in numbers.items()})
         return self._put_together(first, groups, assign(spread, len(groups)))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -118,21 +117,32 @@ class Account:
 
     def __init__(self) -> None:
         self.rounds = self.groups = self.accepted = self.tokens = 0
-        self._seen: dict[str, list[Tensor]] = defaultdict(list)
+        self._seen: list[Sampled] = []
 
     def add(self, sampled: Sampled, spread: list[bool]) -> None:
         """Take in a round, and which of its groups have variance."""
         self.rounds += 1
         self.groups += len(spread)
         self.accepted += sum(spread)
-        self._seen["reward"].append(sampled.rewards)
-        if sampled.accuracy is not None:
-            right = (sampled.accuracy >= 1).float()
-            self._seen["accuracy"].append(right.where(~sampled.accuracy.isnan(), math.nan))
+        self._seen.append(sampled)
 
-    def means(self) -> dict[str, float]:
-        """Mean reward and accuracy of all that was generated and scored, NaN if nothing was."""
-        return {name: torch.cat(seen).nanmean().item() for name, seen in self._seen.items()}
+    def means(self, functions: Sequence[str]) -> dict[str, float]:
+        """Of all that was generated, what TRL logs of a batch: by its names, NaN if none scored.
+
+        Args:
+            functions: names of the reward functions.
+        """
+        columns = torch.cat([one.matrix for one in self._seen]).unbind(dim=1)
+        found = {"reward": torch.cat([one.rewards for one in self._seen]).nanmean().item()}
+        for name, scores in zip(functions, columns, strict=True):
+            found[f"rewards/{name}/mean"] = scores.nanmean().item()
+        return found
+
+    def accuracy(self) -> float:
+        """Share of right completions among those scored, NaN if none was or nobody says."""
+        scores = [one.accuracy for one in self._seen if one.accuracy is not None]
+        known = torch.cat([one[~one.isnan()] for one in scores or [torch.empty(0)]])
+        return (known >= 1).float().mean().item()
 
 
 def _offer_tools(trainer: Any, completions: int) -> None:
