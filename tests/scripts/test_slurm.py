@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from rlconf.cli import main
 from rlconf.records.metrics_file import read_metrics
 from rlconf.runs import manifest
 
@@ -122,3 +124,37 @@ def test_what_the_script_asks_of_slurm() -> None:
         "open-mode": "append",
         "output": "slurm-%j.out",
     }
+
+
+SWEEP = ["experiment=quickstart", "debug=fast", "model.tiny.warm_steps=1", "evaluate.before=false",
+         "evaluate.greedy=false", "logging.plots=false", "logging.report=false",
+         "guard.doctor=0", "run.id=s"]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_sweep_is_an_array_whose_tasks_are_its_jobs_and_a_table_after_it(
+    cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.environment["RLCONF_CACHE"] = str(tmp_path / "cache")
+    cluster.program("torchrun", 'while [ "$1" != rlconf ]; do shift; done; exec "$@"')
+    command = ["train", "-m", "--slurm", str(SCRIPT), "--jobs", "4", *SWEEP]
+    assert main([*command, "seed=3,4"]) == 0
+    said = capsys.readouterr().out
+    folder = Path("runs/quickstart/s").absolute()
+    assert f"job array 77: 2 of 2 jobs to run\njob 78 then writes {folder}/table.md" in said
+    job, after = cluster.job("77"), cluster.job("78")
+    assert job["options"]["array"] == "0,1%4"
+    assert job["options"]["output"] == f"{folder}/slurm-%a.out"
+    assert job["options"]["signal"] == "TERM@300"  # the script's own
+    assert after["options"]["dependency"] == "afterany:77"
+
+    assert cluster.start("77", task=1).wait(120) == 0, cluster.output
+    assert Path(after["script"]).read_text().endswith(f"rlconf.cli table {folder}\n")
+    assert main(["table", str(folder)]) == 1  # one has not run
+    jobs = json.loads((folder / "table.json").read_text())["jobs"]
+    assert [one["status"] for one in jobs] == ["not started", "finished"]
+    assert jobs[1]["figures"]["accuracy"] >= 0
+    assert manifest.read(folder / "1_seed-4" / "manifest.json")["name"] == "quickstart"
+
+    assert main([*command, "seed=3,4", "--resume"]) == 0
+    assert cluster.job("79")["options"]["array"] == "0%4"
