@@ -4,8 +4,9 @@
     python benchmarks/memory/measure.py table
 
 A case trains a Llama with random weights for some steps. A phase's peak is the kernel's high-water
-mark of resident memory (VmHWM, set back before each phase), less what the same process held after
-it had trained a model of a few thousand parameters: libraries and thread pools are in neither.
+mark of resident memory (VmHWM, set back before each phase), less what the same process held before:
+it is forked from one that has trained a model of a few thousand parameters, so that libraries are in
+neither number.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import argparse
 import gc
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -26,7 +26,7 @@ SIZES = {
     "10 M": {"vocabulary": 16384, "hidden": 256, "layers": 6, "heads": 8, "intermediate": 768},
     "100 M": {"vocabulary": 32000, "hidden": 768, "layers": 12, "heads": 12, "intermediate": 2048},
 }
-BASE = {"rows": 4, "accumulation": 2, "prompt": 64, "completion": 96, "lora": False, "beta": 0.0,
+BASE = {"rows": 4, "accumulation": 2, "prompt": 32, "completion": 64, "lora": False, "beta": 0.0,
         "checkpointing": False}  # fmt: skip
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
@@ -34,12 +34,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "checkpointing": {"checkpointing": True},
     "LoRA": {"lora": True},
     "16 rows": {"rows": 16, "accumulation": 1},
-    "long": {"rows": 2, "completion": 448},
+    "long": {"rows": 2, "completion": 400},
 }
 LARGE = ("full", "KL term", "checkpointing", "LoRA")
 # glibc hands freed blocks back at once only if it maps large ones on their own; by default it
 # raises that limit as it goes, and resident memory no longer says what is in use.
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "1048576"}
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "1048576",
+          "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # fmt: skip
 
 
 def status(name: str) -> int:
@@ -193,11 +194,8 @@ def expected(row: dict[str, Any]) -> Any:
 def measure(size_name: str, variant: str) -> dict[str, Any]:
     """One case, in this process."""
     size, case = SIZES[size_name], {**BASE, **VARIANTS[variant]}
+    baseline = status("VmRSS")
     with tempfile.TemporaryDirectory() as folder:
-        small = {"vocabulary": 64, "hidden": 16, "layers": 1, "heads": 2, "intermediate": 16}
-        make_trainer(small, {**case, "completion": 4}, folder).train()
-        gc.collect()
-        baseline = status("VmRSS")
         trainer = make_trainer(size, case, folder)
         watch = Watch(trainer)
         trainer.train()
@@ -216,16 +214,23 @@ def measure(size_name: str, variant: str) -> dict[str, Any]:
 
 def run() -> None:
     """Every case in a process of its own, one after another."""
-    environment = {"OMP_NUM_THREADS": "1", **os.environ, **MALLOC}
-    with RESULTS.open("w") as stream:
-        for size in SIZES:
-            for variant in VARIANTS if size == "10 M" else LARGE:
-                command = [sys.executable, __file__, "one", size, variant]
-                done = subprocess.run(command, env=environment, capture_output=True, text=True)
-                if done.returncode:
-                    raise SystemExit(done.stderr)
-                stream.write(done.stdout.splitlines()[-1] + "\n")
-                stream.flush()
+    if not MALLOC.items() <= os.environ.items():  # read when a process starts
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **MALLOC})
+    small = {"vocabulary": 64, "hidden": 16, "layers": 1, "heads": 2, "intermediate": 16}
+    for lora in (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            make_trainer(small, {**BASE, "lora": lora, "completion": 4}, folder).train()
+    gc.collect()
+    RESULTS.write_text("")
+    for size in SIZES:
+        for variant in VARIANTS if size == "10 M" else LARGE:
+            child = os.fork()
+            if not child:
+                with RESULTS.open("a") as stream:
+                    stream.write(json.dumps(measure(size, variant)) + "\n")
+                os._exit(0)
+            if os.waitpid(child, 0)[1]:
+                raise SystemExit(f"{size}, {variant}: failed")
 
 
 def table() -> None:
@@ -245,10 +250,5 @@ def table() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=["run", "one", "table"])
-    parser.add_argument("case", nargs="*")
-    options = parser.parse_args()
-    if options.action == "one":
-        print(json.dumps(measure(*options.case)))
-    else:
-        {"run": run, "table": table}[options.action]()
+    parser.add_argument("action", choices=["run", "table"])
+    {"run": run, "table": table}[parser.parse_args().action]()
