@@ -20,6 +20,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = (
     "train",
+    "search",
     "table",
     "validate",
     "inspect",

@@ -5,8 +5,8 @@
 
 A case trains a Llama with random weights for some steps. A phase's peak is the kernel's high-water
 mark of resident memory (VmHWM, set back before each phase), less what the same process held before:
-it is forked from one that has trained a model of a few thousand parameters, so that libraries are in
-neither number.
+it is forked from one that has trained a model of a few thousand parameters, so that libraries are
+in neither number.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from rlconf.sweep.plan import Plan
 from rlconf.sweep.processes import Command, Ended, Signals, command, environment, last_line, run_all
 from rlconf.sweep.table import FAILED, FINISHED, STOPPED, WAITING, Result
 
-__all__ = ["error_of", "finish", "finished", "sweep"]
+__all__ = ["error_of", "finish", "finished", "line", "run_jobs", "sweep"]
 
 REPORT = "report.html"
 
@@ -60,33 +60,58 @@ def _run(plan: Plan, folder: Path, at_once: int, resume: bool, reporter: Reporte
             results[job.name] = finished(job, folder)
     todo = [job for job in plan.jobs if results[job.name].status == WAITING]
     reporter.say(f"{len(todo)} of {len(plan.jobs)} jobs to run, {at_once} at a time")
-    processes = max(config.launch.processes or 1 for config in plan.configs)
-    by_name = {job.name: job for job in plan.jobs}
     with Signals() as signals, _bar(reporter, len(todo)) as bar:
 
-        def ended(one: Ended) -> None:
-            job = by_name[one.command.name]
-            stopped = bool(signals.seen) and one.code != 0
-            results[job.name] = _result(job, folder, one, stopped)
+        def ended(result: Result, one: Ended) -> None:
+            results[result.job.name] = result
             count = sum(result.status != WAITING for result in results.values())
-            reporter.say(f"[{count}/{len(results)}] {_line(results[job.name], one)}")
+            reporter.say(f"[{count}/{len(results)}] {line(result, one)}")
             if bar is not None:
                 bar.advance(bar.task_ids[0])
 
-        run_all(
-            [_command(job, folder, config.launch.processes or 1, resume)
-             for job, config in zip(plan.jobs, plan.configs, strict=True) if job in todo],
-            at_once,
-            lambda place: environment(place, at_once, processes, os.environ, _cores(), _gpus()),
-            ended,
-            signals,
-        )  # fmt: skip
+        processes = [config.launch.processes or 1 for config in plan.configs]
+        jobs = [pair for pair in zip(plan.jobs, processes, strict=True) if pair[0] in todo]
+        run_jobs(jobs, folder, at_once, resume, ended, signals)
     finish(list(results.values()), folder, reporter)
     if signals.seen:
         name = signal.Signals(signals.seen).name
         reporter.say(f"{name}: stopped. To go on: {_again(plan, folder, at_once)}")
         return 128 + signals.seen
     return int(any(one.status != FINISHED for one in results.values()))
+
+
+def run_jobs(
+    jobs: Sequence[tuple[Job, int]],
+    folder: Path,
+    at_once: int,
+    resume: bool,
+    ended: Callable[[Result, Ended], None],
+    signals: Signals,
+) -> None:
+    """Run jobs, each in a process of its own (or several), and say how each ended.
+
+    Args:
+        jobs: each with its number of processes.
+        folder: of the sweep; run folders and logs stand in it.
+        at_once: how many jobs may run at a time.
+        resume: go on with runs that are there already.
+        ended: called for each job as it ends.
+        signals: what this process was sent.
+    """
+    by_name = {job.name: job for job, _ in jobs}
+    most = max((processes for _, processes in jobs), default=1)
+
+    def told(one: Ended) -> None:
+        stopped = bool(signals.seen) and one.code != 0
+        ended(_result(by_name[one.command.name], folder, one, stopped), one)
+
+    run_all(
+        [_command(job, folder, processes, resume) for job, processes in jobs],
+        at_once,
+        lambda place: environment(place, at_once, most, os.environ, _cores(), _gpus()),
+        told,
+        signals,
+    )
 
 
 def _command(job: Job, folder: Path, processes: int, resume: bool) -> Command:
@@ -129,7 +154,7 @@ def error_of(run: RunFolder) -> str:
     return str(sessions[-1].get("error", "")).strip().replace("\n", " ")
 
 
-def _line(result: Result, ended: Ended) -> str:
+def line(result: Result, ended: Ended) -> str:
     """What happened to a job, in a line."""
     name = result.job.label or result.job.name
     if result.status == FINISHED:
