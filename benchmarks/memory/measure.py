@@ -26,20 +26,24 @@ SIZES = {
     "10 M": {"vocabulary": 16384, "hidden": 256, "layers": 6, "heads": 8, "intermediate": 768},
     "100 M": {"vocabulary": 32000, "hidden": 768, "layers": 12, "heads": 12, "intermediate": 2048},
 }
-BASE = {"rows": 4, "accumulation": 2, "prompt": 32, "completion": 64, "lora": False, "beta": 0.0,
+BASE = {"rows": 4, "accumulation": 1, "prompt": 64, "completion": 32, "lora": False, "beta": 0.0,
         "checkpointing": False}  # fmt: skip
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
-    "KL term": {"beta": 0.1},
-    "checkpointing": {"checkpointing": True},
     "LoRA": {"lora": True},
-    "16 rows": {"rows": 16, "accumulation": 1},
-    "long": {"rows": 2, "completion": 400},
+    "checkpointing": {"checkpointing": True},
+    "KL term": {"beta": 0.1},
+    "two micro-batches": {"accumulation": 2},
 }
-LARGE = ("full", "KL term", "checkpointing", "LoRA")
-# glibc hands freed blocks back at once only if it maps large ones on their own; by default it
-# raises that limit as it goes, and resident memory no longer says what is in use.
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "1048576",
+CASES = [
+    *((size, variant) for variant in ("full", "LoRA", "checkpointing") for size in SIZES),
+    ("10 M", "KL term"),
+    ("10 M", "two micro-batches"),
+]
+STEPS_PER_GENERATION = 2  # so that old log-probs are scored
+# glibc hands freed blocks back at once if it maps them on their own, which it does from here on; by
+# default it raises that limit as it goes, and resident memory no longer says what is in use.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072",
           "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # fmt: skip
 
 
@@ -110,7 +114,8 @@ def make_trainer(size: dict[str, int], case: dict[str, Any], folder: str) -> Any
             per_device_train_batch_size=case["rows"],
             gradient_accumulation_steps=case["accumulation"],
             num_generations=4,
-            num_iterations=2,  # so that old log-probs are scored
+            steps_per_generation=STEPS_PER_GENERATION,
+            num_iterations=case["accumulation"],
             max_completion_length=case["completion"],
             generation_kwargs={"min_new_tokens": case["completion"]},
             gradient_checkpointing=case["checkpointing"],
@@ -180,7 +185,7 @@ def expected(row: dict[str, Any]) -> Any:
         ),
         Load(
             rows=case["rows"],
-            generated=case["rows"] * case["accumulation"],
+            generated=case["rows"] * STEPS_PER_GENERATION,
             prompt=case["prompt"],
             completion=case["completion"],
             checkpointing=case["checkpointing"],
@@ -217,20 +222,18 @@ def run() -> None:
     if not MALLOC.items() <= os.environ.items():  # read when a process starts
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **MALLOC})
     small = {"vocabulary": 64, "hidden": 16, "layers": 1, "heads": 2, "intermediate": 16}
-    for lora in (False, True):
-        with tempfile.TemporaryDirectory() as folder:
-            make_trainer(small, {**BASE, "lora": lora, "completion": 4}, folder).train()
+    with tempfile.TemporaryDirectory() as folder:
+        make_trainer(small, {**BASE, "lora": True, "completion": 4}, folder).train()
     gc.collect()
     RESULTS.write_text("")
-    for size in SIZES:
-        for variant in VARIANTS if size == "10 M" else LARGE:
-            child = os.fork()
-            if not child:
-                with RESULTS.open("a") as stream:
-                    stream.write(json.dumps(measure(size, variant)) + "\n")
-                os._exit(0)
-            if os.waitpid(child, 0)[1]:
-                raise SystemExit(f"{size}, {variant}: failed")
+    for size, variant in CASES:
+        child = os.fork()
+        if not child:
+            with RESULTS.open("a") as stream:
+                stream.write(json.dumps(measure(size, variant)) + "\n")
+            os._exit(0)
+        if os.waitpid(child, 0)[1]:
+            raise SystemExit(f"{size}, {variant}: failed")
 
 
 def table() -> None:
