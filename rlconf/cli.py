@@ -20,6 +20,8 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = (
     "train",
+    "search",
+    "table",
     "validate",
     "inspect",
     "evaluate",

@@ -17,6 +17,7 @@ from rlconf.building.parts import (
     reward_weights,
     short_enough,
 )
+from rlconf.preview import memory
 from rlconf.redact import redact
 from rlconf.settings import arithmetic, foreign
 from rlconf.settings.check import check_columns, ranks, shaper_names, signals_asked
@@ -69,6 +70,9 @@ def report(config: Config) -> str:
     blocks = {
         "task": told,
         "batch": _batch(args, batch, rows),
+        "memory": memory.told(
+            config, args, batch, *longest, task=task, replayed=_replayed(config, batch)
+        ),
         **({} if config.curriculum is None else {"curriculum": _curriculum(config, batch)}),
         **({} if config.replay is None else {"replay": _replay(config, batch, longest)}),
         **({} if config.dynamic is None else {"dynamic sampling": _dynamic(config.dynamic, batch)}),
@@ -203,14 +207,23 @@ def _prompts(config: Config, task: Task) -> tuple[list[Row], str, list[str], int
     return rows, told, notes, most
 
 
+def _replayed(config: Config, batch: arithmetic.Batch) -> int:
+    """Rows that are trained on beside a micro-batch."""
+    if config.replay is None:
+        return 0
+    from trainers.replay.fit import rows_of
+
+    return rows_of(replay_settings(config.replay), batch.micro_batch)
+
+
 def _replay(
     config: Config, batch: arithmetic.Batch, longest: tuple[int | None, int | None]
 ) -> list[str]:
     """What is replayed beside a batch, and what the buffer takes."""
-    from trainers.replay.fit import rows_of, stored_bytes
+    from trainers.replay.fit import stored_bytes
 
     settings = replay_settings(config.replay or {})
-    rows = rows_of(settings, batch.micro_batch)
+    rows = _replayed(config, batch)
     where = "joined to" if settings.mode == "mixed" else "beside"
     often = "in bursts" if settings.draw == "burst" else "with every batch"
     lines = [

@@ -6,6 +6,7 @@ job finds itself, else the time. ``runs/latest`` points to the newest.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Mapping
@@ -290,11 +291,15 @@ def claim(folder: RunFolder) -> IO[str]:
 
 
 def point_latest(root: Path, folder: RunFolder) -> None:
-    """Let ``root/latest`` point to the folder; atomically, so that a reader never finds it gone."""
+    """Let ``root/latest`` point to the folder; atomically, so that a reader never finds it gone.
+
+    A file system without links, such as a bucket's, does without it.
+    """
     link = root / "latest"
     if link.exists() and not link.is_symlink():
         return  # a folder of the user's own by that name: leave it
     root.mkdir(parents=True, exist_ok=True)
     draft = root / f".latest.{os.getpid()}"
-    draft.symlink_to(os.path.relpath(folder.path.resolve(), root.resolve()))
-    os.replace(draft, link)
+    with contextlib.suppress(OSError):
+        draft.symlink_to(os.path.relpath(folder.path.resolve(), root.resolve()))
+        os.replace(draft, link)

@@ -15,7 +15,7 @@ from hydra.errors import OverrideParseException
 from rlconf.settings import tree
 from rlconf.settings.problems import Problem
 
-__all__ = ["Job", "expand"]
+__all__ = ["Choices", "Job", "expand", "make_job"]
 
 _NAME_LENGTH = 100  # characters of a job's name: it becomes the name of a folder and of a file
 
@@ -60,7 +60,7 @@ def expand(overrides: Sequence[str]) -> tuple[list[Job], list[Problem]]:
     Returns:
         The jobs, and what cannot be swept. An argument that cannot be read is left to the jobs.
     """
-    parser = OverridesParser.create(config_loader=_Choices())
+    parser = OverridesParser.create(config_loader=Choices())
     problems: list[Problem] = []
     alternatives: list[list[tuple[str, str, str]]] = []  # (key, value, argument); no key: fixed
     for argument in overrides:
@@ -88,7 +88,7 @@ def expand(overrides: Sequence[str]) -> tuple[list[Job], list[Problem]]:
         return [], problems
     combinations = list(itertools.product(*alternatives))
     width = len(str(len(combinations) - 1))
-    return [_job(f"{n:0{width}}", one) for n, one in enumerate(combinations)], []
+    return [make_job(f"{n:0{width}}", one) for n, one in enumerate(combinations)], []
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
@@ -116,7 +116,8 @@ def _values(override: Override, argument: str) -> tuple[str | None, list[str]]:
     return None, values
 
 
-def _job(number: str, combination: Sequence[tuple[str, str, str]]) -> Job:
+def make_job(number: str, combination: Sequence[tuple[str, str, str]]) -> Job:
+    """The job of (key, value, argument) triples; a key of "" is that of a setting that is fixed."""
     chosen = {key: value for key, value, _ in combination if key}
     names = short_names(list(chosen))
     parts = [f"{names[key]}-{_clean(value)}" for key, value in chosen.items()]
@@ -132,8 +133,9 @@ def _clean(value: str) -> str:
     return re.sub(r"[^A-Za-z0-9.+_-]+", "+", value.strip("[]{}()'\" "))
 
 
-class _Choices:
+class Choices:
     """What Hydra's parser asks for the choices that a `glob` may fit."""
 
     def get_group_options(self, group_name: str, results_filter: Any = None) -> list[str]:
+        """The choices of a group, [] of what is none."""
         return tree.choices(group_name) if group_name in tree.groups() else []

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from rewards.errors import ConfigError, TopologyError
 from rlconf.files import write_text
@@ -21,7 +20,18 @@ from rlconf.settings.problems import Problem, raise_all
 from rlconf.settings.schema import Config, to_dict
 from rlconf.sweep.expand import Job, expand
 
-__all__ = ["NAME", "Plan", "choose_folder", "prepare", "refuse_ranks", "write"]
+__all__ = [
+    "NAME",
+    "Plan",
+    "choose_folder",
+    "finished",
+    "own_overrides",
+    "prepare",
+    "quoted",
+    "read",
+    "refuse_ranks",
+    "write",
+]
 
 NAME = "sweep.json"
 
@@ -142,6 +152,36 @@ def finished(folder: Path, plan: Plan) -> list[bool]:
     ]
 
 
+def own_overrides(job: Job, folder: Path) -> list[str]:
+    """What a job of the sweep in `folder` is told beside its settings: its own run folder."""
+    return [f"run.dir={quoted(str(folder / job.name))}", f"run.id={quoted(job.name)}"]
+
+
+def quoted(text: str) -> str:
+    """Text as a value that Hydra's grammar reads back unchanged, whatever is in it."""
+    escaped = text.replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def read(folder: Path) -> list[tuple[Job, str]]:
+    """The jobs of a sweep that was written, each with what its run folder will say it computes.
+
+    Raises:
+        ConfigError: there is no sweep in the folder.
+    """
+    path = folder / NAME
+    try:
+        jobs = json.loads(path.read_text(encoding="utf-8"))["jobs"]
+        return [
+            (Job(one["name"], one["chosen"], one["overrides"]), one["config_hash"]) for one in jobs
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{folder} holds no sweep that can be read ({type(error).__name__} in {path.name}): "
+            "name the folder that rlconf train -m wrote"
+        ) from error
+
+
 def write(folder: Path, plan: Plan) -> None:
     """Write `sweep.json`: the command and its jobs."""
     jobs = [
@@ -167,9 +207,8 @@ def _unused(own: Path | None, parent: Path, now: datetime | None) -> Path:
 
 def _hashes(folder: Path) -> list[str]:
     try:
-        content: dict[str, Any] = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        return [job["config_hash"] for job in content["jobs"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        return [told for _, told in read(folder)]
+    except ConfigError:
         return []
 
 

@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from rlconf.sweep.plan import Plan
 from rlconf.sweep.processes import Command, Ended, Signals, command, environment, last_line, run_all
 from rlconf.sweep.table import FAILED, FINISHED, STOPPED, WAITING, Result
 
-__all__ = ["sweep"]
+__all__ = ["error_of", "finish", "finished", "line", "run_jobs", "sweep"]
 
 REPORT = "report.html"
 
@@ -57,31 +57,22 @@ def _run(plan: Plan, folder: Path, at_once: int, resume: bool, reporter: Reporte
     results = {job.name: Result(job, WAITING, {}) for job in plan.jobs}
     for job, done in zip(plan.jobs, planning.finished(folder, plan), strict=True):
         if done:
-            results[job.name] = _finished(job, folder)
+            results[job.name] = finished(job, folder)
     todo = [job for job in plan.jobs if results[job.name].status == WAITING]
     reporter.say(f"{len(todo)} of {len(plan.jobs)} jobs to run, {at_once} at a time")
-    processes = max(config.launch.processes or 1 for config in plan.configs)
-    by_name = {job.name: job for job in plan.jobs}
     with Signals() as signals, _bar(reporter, len(todo)) as bar:
 
-        def ended(one: Ended) -> None:
-            job = by_name[one.command.name]
-            stopped = bool(signals.seen) and one.code != 0
-            results[job.name] = _result(job, folder, one, stopped)
+        def ended(result: Result, one: Ended) -> None:
+            results[result.job.name] = result
             count = sum(result.status != WAITING for result in results.values())
-            reporter.say(f"[{count}/{len(results)}] {_line(results[job.name], one)}")
+            reporter.say(f"[{count}/{len(results)}] {line(result, one)}")
             if bar is not None:
                 bar.advance(bar.task_ids[0])
 
-        run_all(
-            [_command(job, folder, config.launch.processes or 1, resume)
-             for job, config in zip(plan.jobs, plan.configs, strict=True) if job in todo],
-            at_once,
-            lambda place: environment(place, at_once, processes, os.environ, _cores(), _gpus()),
-            ended,
-            signals,
-        )  # fmt: skip
-    _finish(list(results.values()), folder, reporter)
+        processes = [config.launch.processes or 1 for config in plan.configs]
+        jobs = [pair for pair in zip(plan.jobs, processes, strict=True) if pair[0] in todo]
+        run_jobs(jobs, folder, at_once, resume, ended, signals)
+    finish(list(results.values()), folder, reporter)
     if signals.seen:
         name = signal.Signals(signals.seen).name
         reporter.say(f"{name}: stopped. To go on: {_again(plan, folder, at_once)}")
@@ -89,16 +80,50 @@ def _run(plan: Plan, folder: Path, at_once: int, resume: bool, reporter: Reporte
     return int(any(one.status != FINISHED for one in results.values()))
 
 
+def run_jobs(
+    jobs: Sequence[tuple[Job, int]],
+    folder: Path,
+    at_once: int,
+    resume: bool,
+    ended: Callable[[Result, Ended], None],
+    signals: Signals,
+) -> None:
+    """Run jobs, each in a process of its own (or several), and say how each ended.
+
+    Args:
+        jobs: each with its number of processes.
+        folder: of the sweep; run folders and logs stand in it.
+        at_once: how many jobs may run at a time.
+        resume: go on with runs that are there already.
+        ended: called for each job as it ends.
+        signals: what this process was sent.
+    """
+    by_name = {job.name: job for job, _ in jobs}
+    most = max((processes for _, processes in jobs), default=1)
+
+    def told(one: Ended) -> None:
+        stopped = bool(signals.seen) and one.code != 0
+        ended(_result(by_name[one.command.name], folder, one, stopped), one)
+
+    run_all(
+        [_command(job, folder, processes, resume) for job, processes in jobs],
+        at_once,
+        lambda place: environment(place, at_once, most, os.environ, _cores(), _gpus()),
+        told,
+        signals,
+    )
+
+
 def _command(job: Job, folder: Path, processes: int, resume: bool) -> Command:
     """The job as a command; its run folder and its log stand in the sweep's folder."""
-    own = [f"run.dir={_quoted(str(folder / job.name))}", f"run.id={_quoted(job.name)}"]
+    own = planning.own_overrides(job, folder)
     if resume:
         own.append("resume=auto")
     arguments = command([*job.overrides, *own], processes)
     return Command(job.name, arguments, folder / f"{job.name}.log")
 
 
-def _finished(job: Job, folder: Path) -> Result:
+def finished(job: Job, folder: Path) -> Result:
     """The result of a finished job. One that cannot be read must not end the others."""
     try:
         return Result(job, FINISHED, table.figures(RunFolder(folder / job.name)))
@@ -108,7 +133,7 @@ def _finished(job: Job, folder: Path) -> Result:
 
 def _result(job: Job, folder: Path, ended: Ended, stopped: bool) -> Result:
     if ended.code == 0:
-        return _finished(job, folder)
+        return finished(job, folder)
     if stopped:
         return Result(job, STOPPED, {})
     reason = _error(RunFolder(folder / job.name), ended) or last_line(ended.command.log)
@@ -120,11 +145,16 @@ def _error(run: RunFolder, ended: Ended) -> str:
     path = run.manifest
     if not path.is_file() or path.stat().st_mtime < time.time() - ended.seconds - 1:
         return ""
-    sessions = manifest.read(path).get("sessions") or [{}]
+    return error_of(run)
+
+
+def error_of(run: RunFolder) -> str:
+    """The error of a run's last session, in a line; "" if it recorded none."""
+    sessions = manifest.read(run.manifest).get("sessions") or [{}]
     return str(sessions[-1].get("error", "")).strip().replace("\n", " ")
 
 
-def _line(result: Result, ended: Ended) -> str:
+def line(result: Result, ended: Ended) -> str:
     """What happened to a job, in a line."""
     name = result.job.label or result.job.name
     if result.status == FINISHED:
@@ -137,7 +167,7 @@ def _line(result: Result, ended: Ended) -> str:
     return f"{said} (exit status {ended.code}): {result.reason} ({ended.command.log})"
 
 
-def _finish(results: list[Result], folder: Path, reporter: Reporter) -> None:
+def finish(results: list[Result], folder: Path, reporter: Reporter) -> None:
     """Write the tables and the report, and name what did not finish."""
     table.write(folder, f"Sweep {folder.parent.name}/{folder.name}", results)
     finished = [one for one in results if one.status == FINISHED]
@@ -167,15 +197,9 @@ def _report(runs: list[Path], path: Path, reporter: Reporter) -> None:
 def _again(plan: Plan, folder: Path, at_once: int) -> str:
     """The command that goes on with the sweep."""
     named = any(text.lstrip("+").startswith(("run.dir=", "run.id=")) for text in plan.arguments)
-    own = [] if named else [f"run.dir={_quoted(str(folder))}"]
+    own = [] if named else [f"run.dir={planning.quoted(str(folder))}"]
     options = ["-m", "--resume", *(["--jobs", str(at_once)] if at_once > 1 else [])]
     return shlex.join(["rlconf", "train", *options, *plan.arguments, *own])
-
-
-def _quoted(text: str) -> str:
-    """Text as a value that Hydra's grammar reads back unchanged, whatever is in it."""
-    escaped = text.replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _cores() -> int:

@@ -26,6 +26,7 @@ __all__ = ["Result", "by_setting", "figures", "markdown", "on_screen", "write"]
 
 SEED = "seed"
 FINISHED, FAILED, STOPPED, WAITING = "finished", "failed", "stopped", "not started"
+RUNNING = "running"
 
 INTERVAL = "After ±: half the 95 % interval of the mean over seeds (Student's t); needs two seeds."
 _ON_SCREEN = ("accuracy", "before", "train reward")  # what fits a terminal
@@ -37,7 +38,7 @@ class Result:
 
     Attributes:
         job: the job.
-        status: finished, failed, stopped or not started.
+        status: finished, failed, stopped, running or not started.
         figures: its numbers by name, see `figures`; {} unless it has finished.
         reason: of a failure: the last line of its log.
     """

@@ -123,17 +123,9 @@ def tiny_model(
         return model, AutoTokenizer.from_pretrained(folder)
 
 
-def build_tiny(
-    settings: TinySettings, task: Task, seed: int
-) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Build a tiny model and warm it up, without any cache; see `tiny_model`."""
-    tokenizer = tiny_tokenizer(task)
-    special = {
-        "pad_token_id": tokenizer.pad_token_id,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-    }
-    config = LlamaConfig(
+def tiny_config(settings: TinySettings, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    """The architecture of a tiny model."""
+    return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=settings.hidden,
         num_hidden_layers=settings.layers,
@@ -142,8 +134,21 @@ def build_tiny(
         intermediate_size=settings.intermediate,
         max_position_embeddings=settings.positions,
         tie_word_embeddings=True,
-        **special,
+        **_special(tokenizer),
     )
+
+
+def _special(tokenizer: PreTrainedTokenizerFast) -> dict[str, int | None]:
+    names = ("pad_token_id", "bos_token_id", "eos_token_id")
+    return {name: getattr(tokenizer, name) for name in names}
+
+
+def build_tiny(
+    settings: TinySettings, task: Task, seed: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Build a tiny model and warm it up, without any cache; see `tiny_model`."""
+    tokenizer = tiny_tokenizer(task)
+    config = tiny_config(settings, tokenizer)
     with _own_random_state(seed), _one_thread():
         model = LlamaForCausalLM(config)
         if settings.warm_steps:
@@ -158,7 +163,7 @@ def build_tiny(
                 adam_beta2=settings.warm_beta2,
                 seed=seed,
             )
-    model.generation_config = GenerationConfig(**special)
+    model.generation_config = GenerationConfig(**_special(tokenizer))
     return model.eval(), tokenizer
 
 

@@ -146,3 +146,47 @@ def test_no_weights_are_loaded(monkeypatch: pytest.MonkeyPatch):
         __import__(module)
         monkeypatch.setattr(sys.modules[module], attribute, never)
     report(compose(["experiment=quickstart"]))
+
+
+def test_the_memory_of_each_phase_is_told():
+    text = report(compose(["trainer.use_cpu=true", "trainer.beta=0.1"]))
+    lines = block(text, "memory")
+    assert lines[0] == (
+        "of one process on the CPU: 0.1077 M parameters, float32; rows of 7 + 7 tokens"
+    )
+    assert lines[1].startswith("in every phase: weights 0 MiB + optimiser 1 MiB + reference 0 MiB")
+    assert [line.partition(":")[0] for line in lines[2:]] == [
+        "generation", "scoring without gradient", "training", "peak",
+    ]  # fmt: skip
+    assert lines[-1].endswith("in training")
+
+
+def test_memory_knows_adapters_sharding_and_a_model_whose_config_is_here(tmp_path: Path):
+    from transformers import Qwen2Config
+
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    Qwen2Config(
+        **sizes, num_key_value_heads=2, intermediate_size=128, vocab_size=1000, dtype="bfloat16"
+    ).save_pretrained(tmp_path)
+    config = compose(
+        [
+            f"model.path={tmp_path}",
+            "peft=lora",
+            "model.max_prompt_tokens=100",
+            "launch=ddp",
+            "launch.processes=2",
+            "trainer.use_cpu=false",
+            "trainer.max_completion_length=64",
+            "task=hub",
+            "task.path=a/b",
+            "trainer.use_vllm=false",
+        ]
+    )
+    lines = block(report(config), "memory")
+    # 2 x 64000 of embedding and head, and in each of 2 layers 37120 (biases and norms included)
+    assert lines[0].startswith("of one process on a GPU: 0.2023 M parameters, 0.0")
+    assert "M trained, bfloat16 over 2 ranks; rows of 100 + 64 tokens" in lines[0]
+    config.model.path = str(tmp_path / "nowhere")
+    assert block(report(config), "memory") == [
+        f"not known before the config.json of {tmp_path}/nowhere is on this machine"
+    ]

@@ -206,3 +206,12 @@ def test_a_users_own_folder_called_latest_is_left_alone(tmp_path):
     (tmp_path / "latest").mkdir()
     point_latest(tmp_path, RunFolder(tmp_path / "a"))
     assert not (tmp_path / "latest").is_symlink()
+
+
+def test_a_file_system_without_links_does_without_the_newest_run(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("not supported")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    point_latest(tmp_path, RunFolder(tmp_path / "a"))
+    assert not (tmp_path / "latest").exists()

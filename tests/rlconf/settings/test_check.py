@@ -232,3 +232,20 @@ def test_a_column_that_a_reward_reads_and_the_task_lacks():
         "choose another reward or another task"
     ]
     assert check_columns(["accuracy_reward"], ["prompt", "answer"], "mine") == []
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["trainer.vllm_mode=colocate", "trainer.vllm_gpu_memory_utilization=0.4"],
+        ["trainer.vllm_mode=server", "trainer.vllm_server_base_url=http://node1:8000"],
+        ["experiment=ucas_qwen_math_1p5b", "trainer.vllm_importance_sampling_mode=token_mask"],
+        ["experiment=spear_aime_32b", "trainer.vllm_tensor_parallel_size=8"],
+    ],
+)
+def test_vllm_is_configured_by_trl_s_own_arguments(
+    overrides: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlconf.settings.check._installed", lambda name: True)
+    config = compose(["trainer.use_vllm=true", *overrides])
+    assert config.trainer["use_vllm"] is True

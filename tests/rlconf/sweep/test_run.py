@@ -56,7 +56,7 @@ def test_a_stopped_job_is_not_a_failed_one(tmp_path: Path):
 def test_numbers_that_cannot_be_read_do_not_end_the_sweep(tmp_path: Path):
     (tmp_path / JOB.name).mkdir()
     (tmp_path / JOB.name / "evaluation.json").write_text("{")
-    result = run._finished(JOB, tmp_path)
+    result = run.finished(JOB, tmp_path)
     assert (result.status, result.figures) == ("finished", {})
     assert "cannot be read" in result.reason
 
