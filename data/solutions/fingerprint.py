@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +62,27 @@ def parameters_digest(model: PreTrainedModel) -> str:
     """A hash of names, shapes, dtypes and some numbers of every parameter, on whatever device.
 
     One step of training changes nearly all numbers, so a few of each tensor give it away; reading
-    a model of billions of parameters whole would take longer than scoring with it.
+    a model of billions of parameters whole would take longer than scoring with it. Where ZeRO-3 has
+    spread the model over the ranks, all of them must call this.
     """
     found = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters()):
-        found.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
-        flat = parameter.detach().reshape(-1)
-        some = flat[:: max(1, len(flat) // _SAMPLED)].to("cpu", torch.float64)
+        with _gathered(parameter):
+            found.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
+            flat = parameter.detach().reshape(-1)
+            some = flat[:: max(1, len(flat) // _SAMPLED)].to("cpu", torch.float64)
         found.update(some.contiguous().numpy().tobytes())
     return found.hexdigest()[:16]
+
+
+def _gathered(parameter: torch.nn.Parameter) -> AbstractContextManager[Any]:
+    """In which the parameter is whole on every rank; ZeRO-3 leaves a model in parts as it loads."""
+    if not hasattr(parameter, "ds_id"):
+        return nullcontext()
+    import deepspeed
+
+    together: AbstractContextManager[Any] = deepspeed.zero.GatheredParameters([parameter])
+    return together
 
 
 def template_digest(tokenizer: PreTrainedTokenizerBase) -> str | None:

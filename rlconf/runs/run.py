@@ -143,6 +143,10 @@ def _train(
             trainer.first_step, trainer.generation = first_step, metrics.generation
         _silence(trainer)
         topology.check_running(config, trainer, world)
+        running = topology.found(trainer)
+        checkpoints.sharing = topology.sharing(running)
+        if stage.resume is not None:
+            topology.check_resumed(stage.resume, running)
         if stage.number is not None:
             reporter.say(f"stage {stage.number}, from step {first_step}")
         for note in training.notes:

@@ -31,6 +31,7 @@ class Checkpoints(TrainerCallback):
             hold the numbers since the last one (every one but `OnlineTrainer`).
         first_step: steps of the stages before, for the marker.
         stage: of the run, None without stages; likewise.
+        sharing: how the state of training is spread over the processes; likewise.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Checkpoints(TrainerCallback):
         self.log_first = False
         self.first_step = 0
         self.stage: int | None = None
+        self.sharing = "whole"
         self._put_off = False
         self._recorded = 0
 
@@ -92,7 +94,11 @@ class Checkpoints(TrainerCallback):
     def _seal(self, folder: Path, step: int) -> None:
         self.records(self._recorded)
         self._recorded = self.generation()
-        facts = {"generation": self._recorded, "processes": self.world.size}
+        facts: dict[str, Any] = {
+            "generation": self._recorded,
+            "processes": self.world.size,
+            "sharing": self.sharing,
+        }
         if self.stage is not None:
             facts["stage"] = self.stage
         seal(folder, step=self.first_step + step, **facts)

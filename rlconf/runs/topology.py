@@ -3,61 +3,36 @@
 Launchers, Accelerate and Hugging Face fall back in silence: `accelerate launch --cpu
 --num_processes 2` runs one process, and DeepSpeed and FSDP on the CPU become plain data
 parallelism. What was asked is read from `launch`, the launcher's variables, the launcher's own
-command line and `trainer.deepspeed`; what runs, from Accelerate's state.
+command line and `trainer.deepspeed` (`rlconf.runs.asked`); what runs, from Accelerate's state.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rewards.errors import TopologyError
+from rewards.errors import CheckpointError, TopologyError
 from rlconf.runs import launch
+from rlconf.runs.asked import Asked, asked
+from rlconf.runs.checkpoint import read_marker
 from rlconf.runs.launch import World
 from rlconf.settings.schema import Config
 
 __all__ = [
-    "Asked",
     "Found",
-    "asked",
+    "check_resumed",
     "check_running",
     "check_started",
     "differences",
     "found",
-    "launcher_processes",
+    "sharing",
     "started",
 ]
 
-_MODULE = "accelerate.commands.launch"
-
-# How the sharding values of `launch.distribution` show in accelerate's `DistributedType`.
-SHARDING = {"deepspeed": "DEEPSPEED", "fsdp": "FSDP"}
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the run is meant to be; None where nobody said.
-
-    Attributes:
-        processes: number of ranks.
-        kind: "DEEPSPEED", "FSDP", "DDP" or "NO", as `launch.distribution` or the launcher says.
-        by: the setting or variable that asked for `kind`.
-        zero_stage: of DeepSpeed.
-        fsdp_version: 1 or 2.
-        cpu: whether the CPU was asked for.
-    """
-
-    processes: int | None = None
-    kind: str | None = None
-    by: str = ""
-    zero_stage: int | None = None
-    fsdp_version: int | None = None
-    cpu: bool | None = None
+_SHARDING = ("DEEPSPEED", "FSDP")
 
 
 @dataclass(frozen=True)
@@ -71,6 +46,8 @@ class Found:
         kind: Accelerate's name: NO, MULTI_CPU, MULTI_GPU, DEEPSPEED, FSDP.
         zero_stage: of DeepSpeed; None where it is none or not known yet.
         fsdp_version: of FSDP; None where it is none or not known yet.
+        clipping: the norm at which DeepSpeed clips gradients, 0 for never.
+        max_grad_norm: the norm at which the trainer would have it.
     """
 
     host: str
@@ -79,72 +56,8 @@ class Found:
     kind: str
     zero_stage: int | None = None
     fsdp_version: int | None = None
-
-
-def asked(config: Config, environ: Mapping[str, str] | None = None) -> Asked:
-    """Read what was asked for, the configuration before the launcher's variables."""
-    environ = os.environ if environ is None else environ
-    kind, by = None, ""
-    for name in ("DEEPSPEED", "FSDP"):
-        if environ.get(f"ACCELERATE_USE_{name}", "false").lower() in ("true", "1"):
-            kind, by = name, f"ACCELERATE_USE_{name}={environ[f'ACCELERATE_USE_{name}']}"
-    for name in ("deepspeed", "fsdp"):
-        if config.trainer.get(name):
-            kind, by = SHARDING[name], f"trainer.{name}"
-    distribution = config.launch.distribution
-    if distribution is not None:
-        kind = SHARDING.get(distribution, {"ddp": "DDP", "none": "NO"}.get(distribution))
-        by = f"launch.distribution={distribution}"
-    stage = zero_stage(config.trainer.get("deepspeed"), environ) if kind == "DEEPSPEED" else None
-    version = environ.get("FSDP_VERSION", "")
-    told = environ.get("WORLD_SIZE", "")
-    announced = int(told) if told.isdigit() else launcher_processes(parent_command())
-    return Asked(
-        processes=config.launch.processes or announced,
-        kind=kind,
-        by=by,
-        zero_stage=stage,
-        fsdp_version=int(version) if kind == "FSDP" and version.isdigit() else None,
-        cpu=config.trainer.get("use_cpu"),
-    )
-
-
-def zero_stage(settings: Any, environ: Mapping[str, str]) -> int | None:
-    """The stage in DeepSpeed's settings, a dict or a file, else in the launcher's variable."""
-    if settings is None:
-        settings = environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE")
-    if isinstance(settings, str) and Path(settings).is_file():
-        try:
-            settings = json.loads(Path(settings).read_text(encoding="utf-8"))
-        except ValueError:
-            return None  # DeepSpeed itself says what is wrong with it
-    if isinstance(settings, Mapping):
-        stage = (settings.get("zero_optimization") or {}).get("stage")
-    else:
-        stage = environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE")
-    return int(stage) if stage is not None and str(stage).isdigit() else None
-
-
-def launcher_processes(command: Sequence[str]) -> int | None:
-    """The number of processes in an `accelerate launch` command line; None in any other."""
-    names = {Path(word).name for word in command}
-    if not ({"accelerate", "launch"} <= names or names & {"accelerate-launch", _MODULE}):
-        return None
-    for word, following in zip(command, [*command[1:], ""], strict=True):
-        name, _, value = word.partition("=")
-        if name in ("--num_processes", "--num-processes", "-n"):
-            value = value or following
-            return int(value) if value.isdigit() else None
-    return None
-
-
-def parent_command() -> list[str]:
-    """The command line of the process that started this one; empty where it cannot be read."""
-    try:
-        raw = Path(f"/proc/{os.getppid()}/cmdline").read_bytes()
-    except OSError:
-        return []
-    return raw.decode(errors="replace").rstrip("\0").split("\0")
+    clipping: float | None = None
+    max_grad_norm: float | None = None
 
 
 def started(world: World) -> Found:
@@ -165,6 +78,8 @@ def found(trainer: Any) -> Found:
         kind=kind,
         zero_stage=None if plugin is None else int(plugin.zero_stage),
         fsdp_version=None if sharding is None else int(sharding.fsdp_version),
+        clipping=None if plugin is None else plugin.deepspeed_config.get("gradient_clipping", 0.0),
+        max_grad_norm=trainer.args.max_grad_norm,
     )
 
 
@@ -187,14 +102,14 @@ def differences(asked: Asked, found: Sequence[Found]) -> list[str]:
             f"{asked.by} and one process runs: start with torchrun or accelerate launch, or set "
             "launch=auto"
         )
-    sharded = asked.kind in SHARDING.values()
+    sharded = asked.kind in _SHARDING
     if sharded and first.kind != asked.kind:
         problems.append(
-            f"{asked.by} asks for {asked.kind} and {first.kind} runs: on the CPU (use_cpu, "
-            "ACCELERATE_USE_CPU) both FSDP and DeepSpeed are ignored. Run on accelerators with "
-            "trainer.use_cpu=false, or leave that setting out"
+            f"{asked.by} asks for {asked.kind} and {first.kind} runs: start with `accelerate "
+            "launch --config_file` and the file of scripts/launch. On the CPU (use_cpu, "
+            "ACCELERATE_USE_CPU) both FSDP and DeepSpeed are ignored: leave that setting out there"
         )
-    if asked.kind in ("DDP", "NO") and first.kind in SHARDING.values():
+    if asked.kind in ("DDP", "NO") and first.kind in _SHARDING:
         problems.append(
             f"{asked.by} and {first.kind} runs: set launch.distribution={first.kind.lower()}, or "
             "start without it"
@@ -205,13 +120,19 @@ def differences(asked: Asked, found: Sequence[Found]) -> list[str]:
         )
     if first.zero_stage is not None and asked.zero_stage not in (None, first.zero_stage):
         problems.append(
-            f"ZeRO stage {asked.zero_stage} was asked for and stage {first.zero_stage} runs: a "
-            "DeepSpeed file comes before ACCELERATE_DEEPSPEED_ZERO_STAGE; set the same in both"
+            f"ZeRO stage {asked.zero_stage} was asked for and stage {first.zero_stage} runs: what "
+            "launch says must be what the launcher's file says, and a DeepSpeed file comes before "
+            "ACCELERATE_DEEPSPEED_ZERO_STAGE; set the same in all"
         )
     if first.fsdp_version is not None and asked.fsdp_version not in (None, first.fsdp_version):
         problems.append(
             f"FSDP version {asked.fsdp_version} was asked for and version {first.fsdp_version} "
             "runs: set FSDP_VERSION, or --fsdp_version of accelerate launch"
+        )
+    if first.kind == "DEEPSPEED" and (first.clipping or 0) != (first.max_grad_norm or 0):
+        problems.append(
+            f"trainer.max_grad_norm={first.max_grad_norm} and DeepSpeed clips gradients at norm "
+            f'{first.clipping or 0}, as its file says: write "gradient_clipping": "auto" there'
         )
     return problems + _device_differences(asked, found)
 
@@ -246,9 +167,37 @@ def check_started(config: Config, world: World) -> None:
         TopologyError: listing every difference that shows by then.
     """
     wanted = asked(config)
-    if wanted.by.startswith("trainer."):  # takes effect when the trainer is built
+    if any(config.trainer.get(name) for name in ("deepspeed", "fsdp")):
+        # These take effect when the trainer is built.
         wanted = replace(wanted, kind=None, by="", zero_stage=None, fsdp_version=None)
     _refuse(differences(wanted, launch.gather_objects(world, [started(world)])))
+
+
+def sharing(found: Found) -> str:
+    """How the state of training is spread, which a checkpoint depends on: whole, zeroN or fsdpN."""
+    if found.kind == "DEEPSPEED":
+        return f"zero{found.zero_stage}"
+    return f"fsdp{found.fsdp_version}" if found.kind == "FSDP" else "whole"
+
+
+def check_resumed(checkpoint: Path, now: Found) -> None:
+    """Refuse a checkpoint whose state is spread otherwise than that of the run.
+
+    Hugging Face would begin with a fresh optimiser, or fail half-way.
+
+    Raises:
+        CheckpointError: naming both, and how to go on.
+    """
+    marker = read_marker(checkpoint)
+    then, processes = marker.get("sharing", "whole"), marker.get("processes")
+    resized = sharing(now).startswith("zero") and processes != now.processes
+    if then == sharing(now) and not resized:
+        return
+    raise CheckpointError(
+        f"{checkpoint} holds the state of training as {then} on {processes} process(es), and "
+        f"{sharing(now)} on {now.processes} runs: start it as it was, or begin a new run from its "
+        f"weights with model.path={checkpoint} and no resume"
+    )
 
 
 def check_running(config: Config, trainer: Any, world: World) -> None:

@@ -21,6 +21,7 @@ from rlconf.settings.check_curriculum import check_curriculum, check_stages
 from rlconf.settings.check_dynamic import check_dynamic
 from rlconf.settings.check_environment import check_environment
 from rlconf.settings.check_judging import check_judging
+from rlconf.settings.check_launch import check_launch
 from rlconf.settings.check_model import check_model, check_peft
 from rlconf.settings.check_replay import check_filters, check_replay
 from rlconf.settings.check_solutions import check_method, check_pairs, check_sampling
@@ -322,9 +323,7 @@ def _check_sections(config: Config) -> Iterator[Problem]:
         text = f"trainer.{path}: every checkpoint would hold this secret; leave it out and set an "
         text += "environment variable instead (HF_TOKEN for the hub)"
         yield Problem(text, (f"trainer.{path}",))
-    if config.launch.name == "single" and ranks(config) != 1:
-        text = f"launch=single and launch.processes={ranks(config)}: use launch=ddp"
-        yield Problem(text, ("launch.processes",))
+    yield from check_launch(config, ranks(config))
 
 
 def _check_trainer(config: Config, trainer: Mapping[str, Any]) -> list[Problem]:

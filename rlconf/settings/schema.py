@@ -115,12 +115,15 @@ class LaunchSection:
     Attributes:
         name: of the choice, for messages.
         processes: how many processes (ranks). Null: as many as there are.
-        distribution: how they share the model. Null: whatever was launched.
+        distribution: how they share the model; deepspeed is any stage of ZeRO, fsdp either version.
+            Null: whatever was launched.
     """
 
     name: str = "auto"
     processes: int | None = None
-    distribution: Literal["none", "ddp", "fsdp", "deepspeed"] | None = None
+    distribution: (
+        Literal["none", "ddp", "zero1", "zero2", "zero3", "deepspeed", "fsdp2", "fsdp"] | None
+    ) = None
 
 
 @dataclass

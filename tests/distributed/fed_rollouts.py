@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from datasets import Dataset
+from tensors import whole_weights
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import GRPOConfig
@@ -34,8 +36,21 @@ from trainers.shapers import Shaper, make_shaper
 from trainers.speed import SpeedSettings
 
 ROWS, GROUP, STEPS = 24, 8, 3
+# Of any trainer: plain steps of gradient descent, so that weights add gradients up.
+PLAIN: dict[str, Any] = {
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "optim": "sgd",
+    "max_grad_norm": 0.0,
+    "learning_rate": 0.5,
+    "lr_scheduler_type": "constant",
+    "logging_steps": 1,
+    "save_strategy": "no",
+    "report_to": [],
+    "disable_tqdm": True,
+}
 LOGGED = (
-    *("ucas/", "crew/", "spear/", "curriculum/", "env/", "dynamic/", "reward", "loss"),
+    *("ucas/", "crew/", "spear/", "curriculum/", "filter/", "env/", "dynamic/", "reward", "loss"),
     *("grad_norm", "num_tokens", "frac_reward_zero_std"),
 )
 
@@ -50,7 +65,8 @@ def completion(generation: int, row: int) -> list[int]:
 def score(completions: list[str], **_: Any) -> list[float | None]:
     """Graded, with a missing one: the share of even digits, None for a lone zero."""
     return [
-        None if text == "0" else sum(c in "02468" for c in text) / len(text) for text in completions
+        None if text == "0" else sum(c in "02468" for c in text) / max(len(text), 1)
+        for text in completions
     ]
 
 
@@ -58,6 +74,16 @@ def alternating(generation: int, row: int) -> list[int]:
     """Two digits and the end: both even in every other row, both odd in the rest."""
     number = 2 * ((generation + row) % 4)
     return [3 + 8, 3 + number, 2] if row % 2 else [3 + 7, 3 + number + 1, 2]
+
+
+def unlike(generation: int, row: int) -> list[int]:
+    """All right in the first half of the rows; in the second all wrong, or every other time empty.
+
+    Of two ranks each has one half, and half of the middle group.
+    """
+    if row < ROWS // 2:
+        return [3 + 8, 3 + 2 * (row % 4), 2]
+    return [2] if generation % 2 == 0 else [3 + 7, 3 + 2 * (row % 4) + 1, 3 + 1, 2]
 
 
 def main(output: str) -> None:
@@ -87,8 +113,31 @@ def main(output: str) -> None:
     }
     results["turns"] = turns()
     results["dynamic"] = dynamic()
+    results["opposed"] = opposed()
     if PartialState().is_main_process:
         torch.save(results, output)
+
+
+def opposed() -> dict[str, Any]:
+    """Two ranks whose own rows would have each decide otherwise: stage, plan, filter, skip, sort.
+
+    Replay has rows to draw on the first rank only; its coefficient is 0, so that one process, which
+    draws them, trains alike.
+    """
+    rates = {f"q{i:02}": (1.0, 0.1)[i % 2] for i in range(30)}
+    settings = CurriculumSettings(mode="two_stage", metric="score", promote_at=0.4, check_every=1)
+    curriculum = Curriculum(settings, rates)
+    found = train(
+        [make_shaper("ucas")],
+        given=unlike,
+        curriculum=curriculum,
+        filters=[RolloutFilter("spoken", lambda batch, settings: batch.lengths > 1, None)],
+        speed=SpeedSettings(trim=True, sort=True, skip=True),
+        replay=ReplaySettings(rows=ROWS, warm_up=0, min_groups=1, cov_clip=False, coef=0.0),
+    )
+    state = (curriculum.stage, curriculum.plan_for(STEPS), curriculum.history, curriculum.digest())
+    everywhere = gather_object([(*state, found["rows"])])
+    return found | {"everywhere": everywhere}
 
 
 @environment("counts")
@@ -148,31 +197,27 @@ def replay(mode: str, left_out: range) -> dict[str, Any]:
     return train([], given=alternating, replay=settings, filters=filters)
 
 
-def train(
-    shapers: list[Shaper],
-    *more: Any,
-    given: Any = completion,
-    write: Any = None,
-    limit: int = 6,
-    shuffle: bool = True,
-    **parts: Any,
-) -> dict[str, Any]:
-    """Run STEPS steps; this run's weights, shaped advantages by row, and metrics."""
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """Digits, and what a tokenizer needs."""
     vocab = {token: i for i, token in enumerate(["<pad>", "<bos>", "<eos>", *"0123456789"])}
     core = Tokenizer(models.WordLevel(vocab, unk_token="<pad>"))
     core.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     core.decoder = decoders.Fuse()
-    tokenizer = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token="<pad>",
         bos_token="<bos>",
         eos_token="<eos>",
         padding_side="left",
     )
+
+
+def make_model() -> LlamaForCausalLM:
+    """Two layers with the same random weights each time, for `make_tokenizer`."""
     torch.manual_seed(0)
-    model = LlamaForCausalLM(
+    return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(vocab),
+            vocab_size=13,
             hidden_size=32,
             intermediate_size=64,
             num_hidden_layers=2,
@@ -181,38 +226,47 @@ def train(
             pad_token_id=0,
         )
     )
+
+
+def train(
+    shapers: list[Shaper],
+    *more: Any,
+    given: Any = completion,
+    write: Any = None,
+    limit: int = 6,
+    shuffle: bool = True,
+    arguments: dict[str, Any] | None = None,
+    watch: Any = None,
+    **parts: Any,
+) -> dict[str, Any]:
+    """Run STEPS steps; this run's weights, shaped advantages by row, and metrics."""
     state = PartialState(cpu=True)
-    per_rank = ROWS // state.num_processes
+    options = {
+        "use_cpu": True,
+        "per_device_train_batch_size": ROWS // state.num_processes,
+        "max_steps": STEPS,
+    }
     trainer = OnlineTrainer(
-        model=model,
+        model=make_model(),
         reward_funcs=[score, *more],
         args=GRPOConfig(
+            **PLAIN,
+            **(options | (arguments or {})),
             output_dir=tempfile.mkdtemp(),
-            use_cpu=True,
-            bf16=False,
-            gradient_checkpointing=False,
-            per_device_train_batch_size=per_rank,
             num_generations=GROUP,
             max_completion_length=limit,
             shuffle_dataset=shuffle,
-            optim="sgd",
-            max_grad_norm=0.0,
-            learning_rate=0.5,
-            lr_scheduler_type="constant",
-            max_steps=STEPS,
-            logging_steps=1,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
         ),
         train_dataset=Dataset.from_list(
             [{"prompt": f"{i % 10}{i // 10}", "id": f"q{i:02}"} for i in range(30)]
         ),
-        processing_class=tokenizer,
+        processing_class=make_tokenizer(),
         shapers=shapers,
         **parts,
     )
-    first = state.process_index * per_rank
+    if watch is not None:
+        watch.trainer = trainer
+    first = state.process_index * ROWS // state.num_processes
 
     def feed(prompt_ids: list[list[int]], *_: Any, **__: Any) -> tuple[list[list[int]], None]:
         if write is not None:
@@ -232,17 +286,28 @@ def train(
         return result
 
     trainer._generate_and_score_completions = keep
+    rows: list[int] = []
+    prepare = trainer._prepare_inputs
+
+    def count(batch: Any) -> dict[str, Any]:
+        inputs: dict[str, Any] = prepare(batch)
+        rows.append(len(inputs["advantages"]))
+        return inputs
+
+    trainer._prepare_inputs = count
     trainer.train()
     metrics = [
         {key: value for key, value in entry.items() if key.startswith(LOGGED)}
         for entry in trainer.state.log_history
         if "loss" in entry
     ]
-    weights = {name: value.clone() for name, value in model.state_dict().items()}
-    for name, value in weights.items():
-        everywhere = trainer.accelerator.gather(value.reshape(1, -1))
-        assert (everywhere == everywhere[0]).all(), f"ranks differ in {name}"
-    return {"weights": weights, "shaped": shaped, "metrics": metrics, "ranks": state.num_processes}
+    return {
+        "weights": whole_weights(trainer),
+        "shaped": shaped,
+        "rows": rows,
+        "metrics": metrics,
+        "ranks": state.num_processes,
+    }
 
 
 if __name__ == "__main__":

@@ -52,6 +52,26 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
     actions = {action for *_, action in alone["history"]}
     assert len(actions) > 1, "the filter dropped nothing"
     compare(alone, shared, "curriculum")
+    compare_opposed(one["opposed"], two["opposed"])
+
+
+def compare_opposed(one: dict[str, Any], two: dict[str, Any]) -> None:
+    """Ranks that have seen opposite things decide alike, and as one process does."""
+    first, second = two["everywhere"]
+    assert first == second
+    (alone,) = one["everywhere"]
+    assert first[:-1] == alone[:-1]
+    assert first[0] == "hard", "the stage was to change"
+    # Every other time the second half is empty and left out: of 24 rows 4 of each rank are learnt
+    # from, then 4 of the first rank's alone, and the second goes along with as many.
+    assert first[-1] == [4, 4, 4]
+    assert [row["filter/spoken"] for row in two["metrics"]] == [0, 0.5, 0]
+    assert all(row["spear/rows_drawn"] == 0 for row in two["metrics"])  # one rank has none to draw
+    assert [row["spear/buffer_rows"] for row in two["metrics"]] == [4, 8, 12]
+    for name, value in one["weights"].items():
+        torch.testing.assert_close(two["weights"][name], value, atol=1e-5, rtol=1e-4)
+    held = [[row["spear/baseline"] for row in run["metrics"][1:]] for run in (one, two)]
+    assert held[0] == pytest.approx(held[1])
 
 
 def compare_turns(one: dict[str, Any], two: dict[str, Any]) -> None:

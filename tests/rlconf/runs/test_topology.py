@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,10 +13,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from rewards.errors import TopologyError
+from rewards.errors import CheckpointError, TopologyError
+from rlconf.runs import asked as asking
 from rlconf.runs import topology
+from rlconf.runs.asked import Asked, asked, launcher_processes
+from rlconf.runs.checkpoint import seal
 from rlconf.runs.launch import World
-from rlconf.runs.topology import Asked, Found, asked, differences, found, launcher_processes
+from rlconf.runs.topology import Found, check_resumed, differences, found
 from rlconf.settings.schema import Config, LaunchSection
 
 ROOT = Path(__file__).parents[3]
@@ -42,6 +46,23 @@ def test_what_was_asked():
     assert asked(config(use_cpu=True), environ).cpu is True
 
 
+@pytest.mark.parametrize(
+    ("distribution", "kind", "stage", "version"),
+    [
+        ("zero1", "DEEPSPEED", 1, None),
+        ("zero2", "DEEPSPEED", 2, None),
+        ("zero3", "DEEPSPEED", 3, None),
+        ("fsdp2", "FSDP", None, 2),
+        ("deepspeed", "DEEPSPEED", 2, None),  # any stage: the launcher's is taken
+        ("fsdp", "FSDP", None, 1),
+    ],
+)
+def test_a_choice_of_launch_names_stage_and_version(distribution, kind, stage, version):
+    environ = {"ACCELERATE_DEEPSPEED_ZERO_STAGE": "2", "FSDP_VERSION": "1"}
+    one = asked(config(distribution), environ)
+    assert (one.kind, one.zero_stage, one.fsdp_version) == (kind, stage, version)
+
+
 def test_the_stage_of_a_deepspeed_file_comes_first(tmp_path):
     path = tmp_path / "zero.json"
     path.write_text(json.dumps({"zero_optimization": {"stage": 1}}))
@@ -61,6 +82,19 @@ def test_the_number_in_the_launcher_s_command_line():
     assert launcher_processes(["bash", "--num_processes", "2"]) is None
     assert launcher_processes(["-m", "accelerate.commands.launch", "--num_processes", "2"]) == 2
     assert launcher_processes([]) is None
+
+
+def test_the_number_in_the_launcher_s_file(tmp_path):
+    file = tmp_path / "cpu.yaml"
+    file.write_text("distributed_type: MULTI_CPU\nnum_processes: 4\nuse_cpu: true\n")
+    line = ["accelerate", "launch", "--config_file", str(file), "train.py"]
+    assert launcher_processes(line) == 4
+    assert launcher_processes([*line[:-1], "--num_processes", "2", "train.py"]) == 2
+    assert launcher_processes([*line[:2], f"--config_file={file}", "train.py"]) == 4
+    file.write_text("num_processes: [")
+    assert launcher_processes(line) is None
+    file.unlink()
+    assert launcher_processes(line) is None
 
 
 @pytest.mark.parametrize(
@@ -90,6 +124,11 @@ def test_no_difference(asked, found):
         (Asked(kind="DDP", by="launch"), TWO, "launch.distribution=deepspeed"),
         (Asked(kind="DEEPSPEED", zero_stage=2), TWO, "stage 2 was asked for and stage 3 runs"),
         (
+            Asked(),
+            [replace(one, clipping=0.0, max_grad_norm=1.0) for one in TWO],
+            "max_grad_norm=1.0 and DeepSpeed clips gradients at norm 0, .*auto",
+        ),
+        (
             Asked(kind="FSDP", fsdp_version=2),
             [replace(CPU, kind="FSDP", fsdp_version=1)],
             "version 2 was asked for and version 1",
@@ -114,21 +153,40 @@ def test_differences(asked, found, says):
 def test_what_is_found_on_a_state():
     state = SimpleNamespace(
         distributed_type=SimpleNamespace(value="DEEPSPEED"),
-        deepspeed_plugin=SimpleNamespace(zero_stage=2),
+        deepspeed_plugin=SimpleNamespace(zero_stage=2, deepspeed_config={"gradient_clipping": 0.5}),
     )
     accelerator = SimpleNamespace(state=state, device="cuda:0", num_processes=4)
-    seen = found(SimpleNamespace(accelerator=accelerator))
-    assert (seen.kind, seen.zero_stage, seen.processes, seen.device) == (
-        "DEEPSPEED",
-        2,
-        4,
-        "cuda:0",
-    )
+    arguments = SimpleNamespace(max_grad_norm=1.0)
+    seen = found(SimpleNamespace(accelerator=accelerator, args=arguments))
+    assert seen == Found(platform.node(), "cuda:0", 4, "DEEPSPEED", 2, None, 0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("then", "processes", "now", "resumes"),
+    [
+        (None, 2, CPU, True),  # a checkpoint of an earlier version: whole
+        ("whole", 2, CPU, True),
+        ("zero3", 2, GPU, True),
+        ("zero3", 4, GPU, False),  # DeepSpeed cannot spread it anew
+        ("zero2", 2, GPU, False),
+        ("whole", 2, GPU, False),
+        ("fsdp2", 4, replace(GPU, kind="FSDP", zero_stage=None, fsdp_version=2), True),
+        ("fsdp2", 1, CPU, False),
+    ],
+)
+def test_a_checkpoint_is_resumed_as_it_was_spread(tmp_path, then, processes, now, resumes):
+    facts = {"processes": processes} | ({} if then is None else {"sharing": then})
+    seal(tmp_path, **facts)
+    if resumes:
+        check_resumed(tmp_path, now)
+    else:
+        with pytest.raises(CheckpointError, match=rf"as {then} on {processes} .*model\.path="):
+            check_resumed(tmp_path, now)
 
 
 def test_all_differences_at_once(monkeypatch):
     monkeypatch.setattr(topology, "found", lambda trainer: CPU)
-    monkeypatch.setattr(topology, "parent_command", list)
+    monkeypatch.setattr(asking, "parent_command", list)
     world = World(size=1, rank=0, kind="NO", device="cpu")
     topology.check_running(config(), None, world)
     with pytest.raises(TopologyError, match=r"(?s)2 were asked.*rank 0 runs on the CPU"):
@@ -137,7 +195,7 @@ def test_all_differences_at_once(monkeypatch):
 
 def test_deepspeed_cannot_skip(monkeypatch):
     monkeypatch.setattr(topology, "found", lambda trainer: replace(GPU, processes=1))
-    monkeypatch.setattr(topology, "parent_command", list)
+    monkeypatch.setattr(asking, "parent_command", list)
     world = World(size=1, rank=0, kind="DEEPSPEED", device="cuda:0")
     settings = config(deepspeed={"zero_optimization": {"stage": 3}})
     topology.check_running(settings, None, world)
@@ -204,6 +262,8 @@ def start(monkeypatch):
         # The stage of DeepSpeed is known once the trainer is built, and so is `trainer.deepspeed`.
         ("DEEPSPEED", 8, config("deepspeed", deepspeed={"zero_optimization": {"stage": 3}}), {}),
         ("MULTI_GPU", 8, config(deepspeed={"zero_optimization": {"stage": 3}}), {}),
+        ("MULTI_GPU", 8, config("zero3", deepspeed={"zero_optimization": {"stage": 3}}), {}),
+        ("MULTI_GPU", 8, config("fsdp2", fsdp="true"), {}),
     ],
 )
 def test_a_group_as_asked_starts(start, kind, size, config, environ):
@@ -219,6 +279,7 @@ def test_a_group_as_asked_starts(start, kind, size, config, environ):
         ("MULTI_CPU", 2, config("none"), {"WORLD_SIZE": "2"}, "one process and 2 run"),
         ("MULTI_CPU", 2, config("fsdp"), {"WORLD_SIZE": "2"}, "FSDP and MULTI_CPU runs"),
         ("DEEPSPEED", 2, config("ddp"), {"WORLD_SIZE": "2"}, "launch.distribution=deepspeed"),
+        ("MULTI_GPU", 2, config("zero3"), {"WORLD_SIZE": "2"}, "DEEPSPEED and MULTI_GPU runs"),
         (
             "MULTI_CPU",
             2,
