@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from rewards.errors import ConfigError
 from trainers.agents import EnvironmentRollout
 from trainers.curriculum import Curriculum, CurriculumSettings
 from trainers.dynamic import DynamicSettings
+from trainers.dynamic.part import DynamicPart
 from trainers.filters import make_filter
 from trainers.models.characters import character_tokenizer
 from trainers.online import OnlineTrainer
@@ -261,6 +263,33 @@ def test_episodes_take_places_too(make_model, grpo_config) -> None:
     assert log["dynamic/accepted"] > 0
     assert rollout.columns["ended"] == ["done"] * 16
     assert "env/turns" in log
+
+
+@pytest.mark.parametrize(
+    ("ranks", "size", "missing", "expected"),
+    [(1, 3, 1, 3), (2, 4, 1, 3), (2, 3, 1, 4), (4, 6, 3, 8), (4, 3, 3, 8)],
+)
+def test_every_rank_generates_as_many(ranks: int, size: int, missing: int, expected: int) -> None:
+    """3 for each empty place, rounded up to groups whose completions all ranks share evenly."""
+    rows = [{"prompt": str(number)} for number in range(9)]
+    trainer = SimpleNamespace(
+        args=SimpleNamespace(
+            generation_batch_size=8 * size,
+            seed=0,
+            multi_objective_aggregation="sum_then_normalize",
+            remove_unused_columns=False,
+        ),
+        accelerator=SimpleNamespace(num_processes=ranks),
+        num_generations=size,
+        curriculum=None,
+        environment_factories=None,
+        train_dataset=rows,
+    )
+    part, taken = DynamicPart(trainer, DynamicSettings()), set()
+    drawn = part._draw(missing, taken)
+    assert (len(drawn), len(drawn) * size % ranks) == (expected, 0)
+    # What is left of the nine, as far as it can be shared out.
+    assert len(part._draw(8, taken)) == (9 - expected) // part.share * part.share
 
 
 def test_what_rules_it_out(build, digit_reward, prompts) -> None:
