@@ -121,5 +121,5 @@ def _sbatch(command: list[str]) -> str:
     """Submit; the job's number."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise ConfigError(f"{shlex.join(command)} was refused: {done.stderr.strip()}")
+        raise ConfigError(f"Slurm refused {shlex.join(command)}: {done.stderr.strip()}")
     return done.stdout.strip().partition(";")[0]  # NUMBER or NUMBER;CLUSTER

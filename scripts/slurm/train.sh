@@ -31,6 +31,7 @@ node() { # on each node: a process for each GPU; exit status 143 where it was to
             --num_machines "$SLURM_JOB_NUM_NODES" --machine_rank "$SLURM_NODEID" \
             --num_processes $((gpus * SLURM_JOB_NUM_NODES)) \
             --main_process_ip "$MASTER_ADDR" --main_process_port "$MASTER_PORT" \
+            --deepspeed_multinode_launcher standard \
             "$(command -v rlconf)" train "$@"
     else
         torchrun --nnodes "$SLURM_JOB_NUM_NODES" --node_rank "$SLURM_NODEID" \

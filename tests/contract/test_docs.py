@@ -154,3 +154,41 @@ def test_the_malformed_rows_of_the_page_on_data_are_what_is_said(tmp_path: Path)
     said = str(error.value).replace(f"{tmp_path}/", "").splitlines()
     page = text.splitlines()
     assert said == [page[0], *(line[4:] for line in page[1:])]
+
+
+def cluster_commands() -> list[list[str]]:
+    """The console commands of the page on clusters, as words."""
+    return [
+        shlex.split(line) for line in "".join(blocks("docs/cluster.md", "console")).splitlines()
+    ]
+
+
+def test_the_files_that_the_page_on_clusters_starts_exist() -> None:
+    words = [word for command in cluster_commands() for word in command]
+    files = [word for word in words if word.startswith("scripts/")]
+    assert len(files) >= 5
+    assert [name for name in files if not (ROOT / name).is_file()] == []
+
+
+def test_the_commands_of_the_page_on_clusters_are_understood(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Options are known, and all overrides compose; vLLM counts as installed."""
+    from rlconf.cli import _parse
+    from rlconf.settings.compose import compose
+    from rlconf.sweep.plan import prepare
+
+    monkeypatch.setattr("rlconf.settings.check._installed", lambda name: True)
+    seen = []
+    for program, *rest in cluster_commands():
+        seen.append(program)
+        if program == "rlconf":
+            options = _parse(rest)
+            if getattr(options, "multirun", False):
+                assert len(prepare(options.overrides).jobs) == 6  # as the page says
+            elif options.command != "table":
+                compose(options.overrides)
+        elif program in ("accelerate", "torchrun", "sbatch"):
+            script = next(n for n, word in enumerate(rest) if word.startswith("scripts/"))
+            compose(rest[script + 1 :])
+    assert set(seen) == {"rlconf", "accelerate", "torchrun", "sbatch", "sky"}

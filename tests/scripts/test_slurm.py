@@ -84,6 +84,7 @@ def test_a_file_of_accelerate_s_is_used_by_its_own_launcher(cluster: Any) -> Non
     cluster.run("sbatch", "--nodes=2", str(SCRIPT), "seed=1")
     assert cluster.start("77").wait(20) == 0, cluster.output
     rest = "--num_processes 8 --main_process_ip localhost --main_process_port 20077"
+    rest += " --deepspeed_multinode_launcher standard"
     assert launched(cluster)[1] == (
         f"1 launch --config_file zero3.yaml --num_machines 2 --machine_rank 1 {rest} "
         f"{cluster.bin}/rlconf train seed=1 resume=auto"

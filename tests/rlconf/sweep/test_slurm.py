@@ -106,7 +106,9 @@ def submit_with(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *
 
 def test_what_slurm_says_when_it_refuses_is_passed_on(tmp_path, monkeypatch, capsys) -> None:
     assert submit_with("echo invalid partition >&2; exit 1", tmp_path, monkeypatch) == 2
-    assert "was refused: invalid partition" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Slurm refused sbatch --parsable --array=0,1" in said
+    assert said.endswith(": invalid partition\n")
 
 
 def test_a_secret_is_refused_for_it_would_stand_in_a_file(tmp_path, monkeypatch, capsys) -> None:
