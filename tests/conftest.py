@@ -9,6 +9,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Accelerate imports DeepSpeed where it is installed, and that looks for accelerators and warns.
+os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 from collections.abc import Callable
 from pathlib import Path

@@ -39,7 +39,9 @@ def read() -> dict[str, dict[str, Any]]:
 
 def run(distribution: str) -> None:
     """The missing cells of a distribution, in one group of processes; a line for each."""
-    cells = ["/".join([distribution, *rest]) for rest in product(WEIGHTS, METHODS)]
+    by_settings = distribution.startswith("torchrun")
+    rest = [("full", "dpo")] if by_settings else product(WEIGHTS, METHODS)
+    cells = ["/".join([distribution, *one]) for one in rest]
     done = read()
     reference = distribution in ("one", "ddp")
     missing = [
@@ -52,7 +54,7 @@ def run(distribution: str) -> None:
         return
     began, error = time.monotonic(), ""
     try:
-        whole = [f"{cell}/runs" for cell in missing]
+        whole = missing if by_settings else [f"{cell}/runs" for cell in missing]
         launch(TESTS / "cells.py", WORK, *whole, ranks=1 if distribution == "one" else 2)
     except AssertionError as failed:
         error = str(failed)[-2000:]
@@ -62,7 +64,8 @@ def run(distribution: str) -> None:
         try:
             if distribution != "one":  # of DDP against one process, of the others against DDP
                 row |= compare(WORK, cell, "one" if distribution == "ddp" else "ddp")
-            row |= look_at_runs(WORK, cell)
+            if not by_settings:
+                row |= look_at_runs(WORK, cell)
         except (OSError, AssertionError) as failed:
             row["error"] = error or str(failed)
         row["versions"] = {name: importlib.metadata.version(name) for name in PACKAGES}
@@ -80,8 +83,11 @@ def table() -> None:
             print(f"| {cell} | failed | | | |")
             continue
         apart = [f"{row[name]:.1e}" if name in row else "" for name in ("gradient", "weights")]
-        resumed = "equal to the bit" if row["resumed"] == 0 else f"{row['resumed']:.1e}"
-        print(f"| {cell} | {' | '.join(apart)} | {resumed} | yes |")
+        resumed, loads = "", ""
+        if "resumed" in row:
+            loads = "yes"
+            resumed = "equal to the bit" if row["resumed"] == 0 else f"{row['resumed']:.1e}"
+        print(f"| {cell} | {' | '.join(apart)} | {resumed} | {loads} |")
 
 
 if __name__ == "__main__":
@@ -89,5 +95,5 @@ if __name__ == "__main__":
         table()
     else:
         WORK.mkdir(exist_ok=True)
-        for name in ("one", *DISTRIBUTIONS):
+        for name in ("one", *DISTRIBUTIONS, "torchrun+zero3", "torchrun+fsdp2"):
             run(name)

@@ -143,10 +143,9 @@ def _train(
             trainer.first_step, trainer.generation = first_step, metrics.generation
         _silence(trainer)
         topology.check_running(config, trainer, world)
-        running = topology.found(trainer)
-        checkpoints.sharing = topology.sharing(running)
+        checkpoints.sharing = topology.sharing(topology.found(trainer))
         if stage.resume is not None:
-            topology.check_resumed(stage.resume, running)
+            topology.check_resumed(stage.resume, checkpoints.sharing, world.size)
         if stage.number is not None:
             reporter.say(f"stage {stage.number}, from step {first_step}")
         for note in training.notes:

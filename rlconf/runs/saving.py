@@ -48,7 +48,7 @@ class Checkpoints(TrainerCallback):
         self.log_first = False
         self.first_step = 0
         self.stage: int | None = None
-        self.sharing = "whole"
+        self.sharing: str | None = "whole"
         self._put_off = False
         self._recorded = 0
 

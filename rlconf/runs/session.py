@@ -16,7 +16,8 @@ from typing import IO, Any
 from rewards.errors import CheckpointError, ConfigError
 from rlconf.records import record
 from rlconf.redact import redact
-from rlconf.runs import checkpoint, continuity, launch, manifest
+from rlconf.runs import checkpoint, continuity, launch, manifest, topology
+from rlconf.runs.asked import asked
 from rlconf.runs.folder import Choice, RunFolder, choose, claim, point_latest
 from rlconf.runs.launch import World
 from rlconf.settings import compose
@@ -91,6 +92,8 @@ def _begin_on_first(
     locks.append(claim(folder))
     _check_unchanged(choice, look)
     notes = [*choice.notes]
+    if choice.checkpoint is not None:  # before anything is cut back; again once all is known
+        topology.check_resumed(choice.checkpoint, topology.sharing(asked(config)), world.size)
     marker = checkpoint.read_marker(choice.checkpoint) if choice.checkpoint else {}
     if marker and marker.get("processes") != world.size:
         notes.append(

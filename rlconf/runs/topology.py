@@ -173,30 +173,39 @@ def check_started(config: Config, world: World) -> None:
     _refuse(differences(wanted, launch.gather_objects(world, [started(world)])))
 
 
-def sharing(found: Found) -> str:
-    """How the state of training is spread, which a checkpoint depends on: whole, zeroN or fsdpN."""
-    if found.kind == "DEEPSPEED":
-        return f"zero{found.zero_stage}"
-    return f"fsdp{found.fsdp_version}" if found.kind == "FSDP" else "whole"
+def sharing(seen: Asked | Found) -> str | None:
+    """How the state of training is spread, which a checkpoint depends on: whole, zeroN or fsdpN.
+
+    None where the stage or the version is left to the launcher's default.
+    """
+    if seen.kind not in _SHARDING:
+        return "whole"
+    number = seen.zero_stage if seen.kind == "DEEPSPEED" else seen.fsdp_version
+    return None if number is None else f"{'zero' if seen.kind == 'DEEPSPEED' else 'fsdp'}{number}"
 
 
-def check_resumed(checkpoint: Path, now: Found) -> None:
+def check_resumed(checkpoint: Path, now: str | None, processes: int) -> None:
     """Refuse a checkpoint whose state is spread otherwise than that of the run.
 
     Hugging Face would begin with a fresh optimiser, or fail half-way.
+
+    Args:
+        checkpoint: to go on from.
+        now: of the run, by `sharing`; None: not known yet.
+        processes: of the run.
 
     Raises:
         CheckpointError: naming both, and how to go on.
     """
     marker = read_marker(checkpoint)
-    then, processes = marker.get("sharing", "whole"), marker.get("processes")
-    resized = sharing(now).startswith("zero") and processes != now.processes
-    if then == sharing(now) and not resized:
+    then, before = marker.get("sharing", "whole"), marker.get("processes")
+    resized = then.startswith("zero") and before != processes
+    if now is None or (then == now and not resized):
         return
     raise CheckpointError(
-        f"{checkpoint} holds the state of training as {then} on {processes} process(es), and "
-        f"{sharing(now)} on {now.processes} runs: start it as it was, or begin a new run from its "
-        f"weights with model.path={checkpoint} and no resume"
+        f"{checkpoint} holds the state of training as {then} on {before} process(es), and {now} on "
+        f"{processes} runs: start it as it was, or begin a new run from its weights with "
+        f"model.path={checkpoint} and no resume"
     )
 
 

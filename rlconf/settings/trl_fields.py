@@ -102,6 +102,7 @@ def types(method: str = "grpo") -> dict[str, Any]:
     """Annotation of every field that can be set, by name."""
     fields = dataclasses.fields(config_class(method))
     hints = {field.name: _plain_hint(field.type) for field in fields if field.init}
+    hints["fsdp"] |= bool  # as its own help says; the annotation is that of a bare `--fsdp`
     return {"method": Literal[tuple(CONFIG_CLASSES)], **hints, **_CHOICES[method]}
 
 

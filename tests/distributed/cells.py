@@ -4,8 +4,9 @@
     python tests/distributed/cells.py FOLDER one/full/grpo
 
 A cell trains five steps of gradient descent on given data and keeps the first gradient and the last
-weights. With `/runs` it then runs `rlconf train` for three sampled steps, and once more from the
-checkpoint after the second. `compare` and `look_at_runs` say how far apart things are. Used by
+weights. `torchrun+zero3` is ZeRO-3 as that launcher starts it, by the trainer's settings alone.
+With `/runs` it then runs `rlconf train` for three sampled steps, and once more from the checkpoint
+after the second. `compare` and `look_at_runs` say how far apart things are. Used by
 `test_distributions.py` for some cells and by `benchmarks/distributed/grid.py` for all.
 """
 
@@ -22,7 +23,7 @@ import torch
 from accelerate import PartialState
 from datasets import Dataset
 from fed_rollouts import GROUP, PLAIN, ROWS, make_model, make_tokenizer, train
-from gloo import begin
+from gloo import FILES, begin
 from peft import LoraConfig
 from safetensors.torch import load_file
 from tensors import FirstGradient, whole_weights
@@ -70,6 +71,10 @@ GRPO = [
     "replay.min_groups=1",
     "trainer.num_generations=4",
 ]
+SETTINGS: dict[str, dict[str, Any]] = {
+    **{f"zero{n}": {"deepspeed": str(FILES / f"zero{n}.json")} for n in (1, 2, 3)},
+    "fsdp2": {"fsdp": True},
+}
 PAIRS = ["pairs", *TASK, "crew.locator=final", "sampling.limit=24", "pairs.top_k=3", "name=p"]
 DPO = ["trainer=dpo", "shaper=[]", "crew.locator=final", "pairs.file=pairs/p.parquet"]
 
@@ -87,7 +92,9 @@ def given(generation: int, row: int) -> list[int]:
     return [*(3 + digit for digit in digits), 2]
 
 
-def settings(weights: str, method: str) -> tuple[dict[str, Any], dict[str, Any], FirstGradient]:
+def settings(
+    asked: dict[str, Any], weights: str
+) -> tuple[dict[str, Any], dict[str, Any], FirstGradient]:
     """Of a trainer on given data: arguments of its configuration, its own, and a listener."""
     ranks = PartialState().num_processes
     arguments = {
@@ -95,6 +102,7 @@ def settings(weights: str, method: str) -> tuple[dict[str, Any], dict[str, Any],
         "per_device_train_batch_size": ROWS // ranks // 2,
         "gradient_accumulation_steps": 2,
         "max_steps": STEPS,
+        **asked,
     }
     listener = FirstGradient()
     parts: dict[str, Any] = {"callbacks": [listener]}
@@ -103,9 +111,9 @@ def settings(weights: str, method: str) -> tuple[dict[str, Any], dict[str, Any],
     return arguments, parts, listener
 
 
-def fed_grpo(weights: str) -> dict[str, Any]:
+def fed_grpo(asked: dict[str, Any], weights: str) -> dict[str, Any]:
     """UCAS, CRew, a curriculum and replay on given completions."""
-    arguments, parts, listener = settings(weights, "grpo")
+    arguments, parts, listener = settings(asked, weights)
     every = STEPS * ROWS // PartialState().num_processes  # all good rows, whichever rank holds them
     found = train(
         [make_shaper("ucas")],
@@ -122,9 +130,9 @@ def fed_grpo(weights: str) -> dict[str, Any]:
     return {"gradient": listener.found, "weights": found["weights"]}
 
 
-def fed_dpo(weights: str) -> dict[str, Any]:
+def fed_dpo(asked: dict[str, Any], weights: str) -> dict[str, Any]:
     """DPO on given pairs, of unlike length."""
-    arguments, parts, listener = settings(weights, "dpo")
+    arguments, parts, listener = settings(asked, weights)
     pairs = [
         {
             "prompt_ids": [3 + i % 10, 3 + i // 10 % 10],
@@ -164,8 +172,10 @@ def main(cells: list[str]) -> None:
     for cell in cells:
         distribution, weights, method, *more = cell.split("/")
         name = f"{distribution}-{weights}-{method}"
-        begin(distribution)
-        found = fed_grpo(weights) if method == "grpo" else fed_dpo(weights)
+        launcher, _, by_settings = distribution.partition("+")
+        begin(launcher)
+        fed = fed_grpo if method == "grpo" else fed_dpo
+        found = fed(SETTINGS.get(by_settings, {}), weights)
         if PartialState().is_main_process:
             torch.save(found, f"{name}.pt")
             shutil.rmtree(f"runs/{name}", ignore_errors=True)  # of an earlier attempt

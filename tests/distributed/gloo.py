@@ -30,7 +30,12 @@ def launch(script: Path, *arguments: object, ranks: int = 2, timeout: float = 60
         command += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
     done = subprocess.run(
         [*command, str(script), *map(str, arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+            "DS_ACCELERATOR": "cpu",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -64,7 +69,12 @@ def variables(distribution: str) -> dict[str, str]:
 
 
 def begin(distribution: str) -> None:
-    """Make this rank one of a group under the distribution, or go over to it from another one."""
+    """Make this rank one of a group under the distribution, or go over to it from another one.
+
+    Args:
+        distribution: one of `DISTRIBUTIONS`; "torchrun" sets no variables, like that launcher, so
+            that the settings of the run have to say it.
+    """
     from accelerate.state import AcceleratorState, PartialState
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
@@ -76,10 +86,11 @@ def begin(distribution: str) -> None:
         os.environ["ACCELERATE_USE_CPU"] = "true"
         PartialState(cpu=True)
         return
-    os.environ |= variables(distribution)
+    if distribution != "torchrun":
+        os.environ |= variables(distribution)
     os.environ |= {"ACCELERATE_TORCH_DEVICE": "cpu", "DS_ACCELERATOR": "cpu"}
     PartialState._prepare_backend = _gloo
-    if distribution.startswith("zero"):
+    if has_deepspeed():
         import deepspeed
 
         # An operation for faster sums within one machine, which would have to be compiled first.

@@ -19,7 +19,7 @@ from rlconf.runs import topology
 from rlconf.runs.asked import Asked, asked, launcher_processes
 from rlconf.runs.checkpoint import seal
 from rlconf.runs.launch import World
-from rlconf.runs.topology import Found, check_resumed, differences, found
+from rlconf.runs.topology import Found, check_resumed, differences, found, sharing
 from rlconf.settings.schema import Config, LaunchSection
 
 ROOT = Path(__file__).parents[3]
@@ -162,26 +162,41 @@ def test_what_is_found_on_a_state():
 
 
 @pytest.mark.parametrize(
-    ("then", "processes", "now", "resumes"),
+    ("seen", "name"),
     [
-        (None, 2, CPU, True),  # a checkpoint of an earlier version: whole
-        ("whole", 2, CPU, True),
-        ("zero3", 2, GPU, True),
-        ("zero3", 4, GPU, False),  # DeepSpeed cannot spread it anew
-        ("zero2", 2, GPU, False),
-        ("whole", 2, GPU, False),
-        ("fsdp2", 4, replace(GPU, kind="FSDP", zero_stage=None, fsdp_version=2), True),
-        ("fsdp2", 1, CPU, False),
+        (CPU, "whole"),
+        (Asked(), "whole"),
+        (Asked(kind="DDP"), "whole"),
+        (GPU, "zero3"),
+        (Asked(kind="DEEPSPEED"), None),
+        (Asked(kind="FSDP", fsdp_version=2), "fsdp2"),
     ],
 )
-def test_a_checkpoint_is_resumed_as_it_was_spread(tmp_path, then, processes, now, resumes):
-    facts = {"processes": processes} | ({} if then is None else {"sharing": then})
-    seal(tmp_path, **facts)
+def test_how_the_state_of_training_is_spread(seen, name):
+    assert sharing(seen) == name
+
+
+@pytest.mark.parametrize(
+    ("then", "before", "now", "resumes"),
+    [
+        (None, 2, "whole", True),  # a checkpoint of an earlier version
+        ("whole", 2, "whole", True),
+        ("zero3", 2, "zero3", True),
+        ("zero3", 4, "zero3", False),  # DeepSpeed cannot spread it anew
+        ("zero2", 2, "zero3", False),
+        ("whole", 2, "zero3", False),
+        ("fsdp2", 4, "fsdp2", True),
+        ("fsdp2", 2, "whole", False),
+        ("fsdp2", 2, None, True),  # not known before the trainer is built
+    ],
+)
+def test_a_checkpoint_is_resumed_as_it_was_spread(tmp_path, then, before, now, resumes):
+    seal(tmp_path, processes=before, **({} if then is None else {"sharing": then}))
     if resumes:
-        check_resumed(tmp_path, now)
+        check_resumed(tmp_path, now, processes=2)
     else:
-        with pytest.raises(CheckpointError, match=rf"as {then} on {processes} .*model\.path="):
-            check_resumed(tmp_path, now)
+        with pytest.raises(CheckpointError, match=rf"as {then} on {before} .*model\.path="):
+            check_resumed(tmp_path, now, processes=2)
 
 
 def test_all_differences_at_once(monkeypatch):

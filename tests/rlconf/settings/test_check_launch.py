@@ -41,3 +41,9 @@ def test_every_choice_names_what_it_asks_for(monkeypatch, name):
     monkeypatch.setattr(checks, "is_installed", lambda package: True)
     launch = compose([f"launch={name}"]).launch
     assert (launch.name, launch.distribution) == (name, name)
+
+
+def test_fsdp_is_switched_on_by_true():
+    """What `torchrun` starts has no variables, so the trainer's settings say it."""
+    config = compose(["launch=fsdp2", "+trainer.fsdp=true"])
+    assert config.trainer["fsdp"] is True
