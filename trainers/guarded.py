@@ -49,7 +49,7 @@ class GuardedTrainer(Trainer):
         self.phase = phase
         super().__init__(*args, **kwargs)
         self._comm = AcceleratorComm(self.accelerator)
-        self._tallies = Tallies(self._comm, self._log_told)
+        self._tallies = Tallies(self._comm, self._log_told, self.accelerator.device)
         self.add_callback(self._tallies)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from rewards.confidence import HeadSignals, logit_signals
 
-__all__ = ["Heard", "hears"]
+__all__ = ["CHUNK_ELEMENTS", "Heard", "drops_out", "hears"]
+
+CHUNK_ELEMENTS = 2**25
+"""Of one chunk of logits: in float32 128 MiB, whatever the vocabulary."""
 
 
 class Heard:
@@ -33,6 +37,7 @@ class Heard:
         self._rows = rows
         self._temperatures = temperature, certainty_temperature
         self._steps: list[HeadSignals] = []
+        self._chosen: list[Tensor] = []
         self._logits: Tensor | None = None
         self._width = 0
         self._orderly = True
@@ -52,7 +57,13 @@ class Heard:
         self.vocab_size = logits.size(-1)
 
     def _settle(self, logits: Tensor, chosen: Tensor) -> None:
-        self._steps.append(logit_signals(logits, chosen.to(logits.device), *self._temperatures))
+        labels, size = chosen.to(logits.device), max(1, CHUNK_ELEMENTS // logits.size(-1))
+        parts = [
+            logit_signals(some, label, *self._temperatures)
+            for some, label in zip(logits.split(size), labels.split(size), strict=True)
+        ]
+        self._steps.append(HeadSignals(*map(torch.cat, zip(*parts, strict=True))))
+        self._chosen.append(labels)
 
     def end(self, completion_ids: Sequence[Sequence[int]]) -> HeadSignals | None:
         """The signals of what was generated, (B, T) each, NaN behind the end of a completion.
@@ -61,7 +72,8 @@ class Heard:
             completion_ids: B lists of token ids, none empty, the longest of T.
 
         Returns:
-            None if the forwards were not those of sampling one token a row and step.
+            None if the forwards were not those of sampling one token a row and step, which are
+            these tokens.
         """
         lengths = torch.tensor([len(row) for row in completion_ids])
         heard = len(self._steps) + 1
@@ -71,6 +83,10 @@ class Heard:
         self._settle(self._logits, torch.tensor([row[-1] for row in completion_ids]))
         columns = torch.arange(int(lengths.max()))
         behind = (columns >= lengths[:, None]).to(self._logits.device)
+        said = pad_sequence([torch.tensor(row) for row in completion_ids], batch_first=True)
+        credited = torch.stack(self._chosen[: len(columns)], dim=1)
+        if not (behind | (credited == said.to(credited.device))).all():
+            return None  # other tokens than were sampled: what was heard has slipped
         return HeadSignals(
             *(
                 torch.stack(parts[: len(columns)], dim=1).masked_fill(behind, torch.nan)
@@ -82,10 +98,23 @@ class Heard:
 def hears(trainer: Any) -> bool:
     """Whether a `GRPOTrainer` samples completions by one plain `generate` of its own model.
 
-    Not with an engine, turns with tools or an environment, a compiled forward, or where a batch is
-    put together from several.
+    Not with an engine, turns with tools or an environment, or where a batch is put together from
+    several. Nor with dropout, which is on while TRL samples and not where signals are measured; nor
+    where a prompt is read in parts.
     """
     engine = trainer.use_vllm or trainer.use_transformers_continuous_batching
     turns = trainer.tools or trainer.rollout_func is not None
-    several = trainer.dynamic is not None
-    return not (engine or turns or several or trainer.args.cache_implementation)
+    if engine or turns or trainer.dynamic is not None or trainer.drops_out:
+        return False
+    return not trainer.generation_config.prefill_chunk_size
+
+
+def drops_out(model: nn.Module) -> bool:
+    """Whether a model has dropout of any kind, of adapters too."""
+    modules = any(isinstance(one, nn.Dropout) and one.p > 0 for one in model.modules())
+    settings = getattr(model, "config", None)
+    named = settings.to_dict() if settings is not None else {}
+    return modules or any(
+        "dropout" in name and isinstance(value, float) and value > 0
+        for name, value in named.items()
+    )

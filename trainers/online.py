@@ -221,10 +221,12 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, ScoringGRPO):
             self._generated = Generated(prompt_ids, completion_ids, tool_mask, pictured)
             answers = self._asked.locate(self._generated)
             whole = (self._shapers_ask or self.replay is not None) and self.model.training
+            whole = whole and (self.dynamic is None or known is not None)
             self._recorder.clear(answers if self._asked.of_answers_alone and not whole else None)
-        if self._recorder is not None and self._heard is not None:
-            self._recorder.hold(self._heard, output[1])
-            self._heard = None
+        if known is None:
+            self._hold_heard(output[1])
+        elif not self._shapers_ask:  # rewards had their signals in the rounds
+            self._listener = None
         return output
 
     def _calculate_rewards(

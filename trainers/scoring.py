@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import nullcontext
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch
 from torch import Tensor
 
 from trainers._trl import IMAGE_KEYS, policy_is_active
-from trainers.heard import Heard, hears
+from trainers.comm import most
+from trainers.heard import Heard, drops_out, hears
+from trainers.resume import is_sharded
 from trainers.signals import SignalRecorder, Signals, evaluating
 from trainers.speed import FasterGRPO
 
@@ -25,6 +28,12 @@ class ScoringGRPO(FasterGRPO):
     _heard: Heard | None = None
     _signals_asked = False
     """Whether a forward that TRL makes is to be recorded."""
+    dynamic: Any = None
+
+    @functools.cached_property
+    def drops_out(self) -> bool:
+        """Whether the policy has dropout."""
+        return drops_out(self.model)
 
     def _generate_single_turn(self, prompt_ids: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
         recorder = self._listener if self.speed.signals and images is None else None
@@ -32,6 +41,17 @@ class ScoringGRPO(FasterGRPO):
             return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
         with recorder.listening(len(prompt_ids)) as self._heard:
             return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
+
+    def _hold_heard(self, completion_ids: Any) -> None:
+        """Have what was heard of these taken, unless a rank that forwards with us lacks it."""
+        recorder, heard, self._heard = self._recorder, self._heard, None
+        if recorder is None or not self.speed.signals or self._listener is None:
+            return
+        if heard is not None:
+            recorder.hold(heard, completion_ids)
+        together = self.accelerator.num_processes > 1 and is_sharded(self)
+        if together and hears(self) and most(self, not recorder.was_heard):
+            recorder.forget_heard()
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         # Listens only: the signals ride on the forward that scores the rollout under the policy.

@@ -28,10 +28,7 @@ from trainers._trl import (
     causal_lm,
     maybe_gather_lm_head_ctx,
 )
-from trainers.heard import Heard
-
-# Elements of one chunk of logits: 2**25 float32 are 128 MiB whatever the vocabulary.
-_CHUNK_ELEMENTS = 2**25
+from trainers.heard import CHUNK_ELEMENTS, Heard
 
 
 @dataclass(frozen=True)
@@ -113,6 +110,10 @@ class SignalRecorder:
     def hold(self, heard: Heard, completion_ids: Sequence[Sequence[int]]) -> None:
         """Have `take` give what was heard while these were generated, if it was heard whole."""
         self._heard, self._vocab_size = heard.end(completion_ids), heard.vocab_size
+
+    def forget_heard(self) -> None:
+        """Have `take` give what forwards say."""
+        self._heard = None
 
     def clear(self, positions: Tensor | None = None) -> None:
         """Forget what was recorded.
@@ -209,7 +210,7 @@ class SignalRecorder:
                 certainty_temperature=self._certainty_temperature,
                 logit_scale=logit_scale,
                 softcap=softcap,
-                chunk_size=max(1, _CHUNK_ELEMENTS // weight.shape[0]),
+                chunk_size=max(1, CHUNK_ELEMENTS // weight.shape[0]),
             )
 
         def spread(values: Tensor, fill: float) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainers.maths.comm import Comm
@@ -20,10 +21,17 @@ class Tallies(TrainerCallback):
     Args:
         comm: collectives over the ranks.
         log: takes a mode, "train" or "eval", and metrics.
+        device: that `comm` works on.
     """
 
-    def __init__(self, comm: Comm, log: Callable[[str, dict[str, float]], None]) -> None:
+    def __init__(
+        self,
+        comm: Comm,
+        log: Callable[[str, dict[str, float]], None],
+        device: torch.device | None = None,
+    ) -> None:
         self._comm = comm
+        self._device = device
         self._log = log
         self._waiting: list[tuple[str, Tally]] = []
 
@@ -43,7 +51,7 @@ class Tallies(TrainerCallback):
     def settle(self) -> None:
         """Log what waits; a collective if anything does."""
         waiting, self._waiting = self._waiting, []
-        found = settle([tally for _, tally in waiting], self._comm)
+        found = settle([tally for _, tally in waiting], self._comm, self._device)
         for (mode, _), metrics in zip(waiting, found, strict=True):
             self._log(mode, metrics)
 

@@ -98,6 +98,13 @@ def series_of(rows: Iterable[Mapping[str, Any]], name: str) -> Series:
             for row in rows
         ]
         return [(step, float(sum(found))) for step, found in matching]
+    if name == "frac_reward_zero_std":  # of all that was generated, as the other means are
+        rows = [
+            {**row, name: 1 - row["dynamic/acceptance_rate"]}
+            if row.get("dynamic/acceptance_rate") is not None
+            else row
+            for row in rows
+        ]
     return [(row["step"], row[name]) for row in rows if row.get(name) is not None]
 
 

@@ -67,6 +67,7 @@ def report(config: Config) -> str:
     native = None if task is None else native_of(task)
     rows, told, longest = _task(config, batch, task)
     tools = tools_told(config, native)
+    deaf = _deaf(config, args, task, native)
     blocks = {
         "task": told,
         "batch": _batch(args, batch, rows),
@@ -82,11 +83,13 @@ def report(config: Config) -> str:
             batch,
             _needs_signals(config),
             config.replay is not None,
-            heard=_hears(config, args, task, native),
+            heard=config.speed.signals and not deaf,
+            rounds=config.dynamic is not None and _rewards_ask(config),
         ),
-        "without effect here": without_effect(
-            config.trainer, args, batch, config, native=native is not None
-        ),
+        "without effect here": [
+            *without_effect(config.trainer, args, batch, config, native=native is not None),
+            *([f"speed.signals=true: {deaf}"] if config.speed.signals and deaf else []),
+        ],
         "worth a look": advice(args, config, batch),
         "differences from TRL's defaults": _trainer_differences(config.trainer),
         "differences from rlconf's defaults": differences(config),
@@ -94,12 +97,24 @@ def report(config: Config) -> str:
     return "\n\n".join(_block(title, lines) for title, lines in blocks.items())
 
 
-def _hears(config: Config, args: Any, task: Any, native: Any) -> bool:
-    """Whether signals are read while completions are sampled; see `trainers.heard.hears`."""
+def _deaf(config: Config, args: Any, task: Any, native: Any) -> str:
+    """Why no signals are read while completions are sampled; "" if they are.
+
+    As `trainers.heard.hears`, but for what only the model says: its dropout.
+    """
     turns = native is not None or (task is not None and task.played_in is not None)
-    turns = turns or config.dynamic is not None
-    elsewhere = args.use_vllm or args.use_transformers_continuous_batching
-    return config.speed.signals and not (turns or elsewhere or args.cache_implementation)
+    given = args.generation_kwargs or {}
+    reasons = {
+        "nothing asks for signals": not _needs_signals(config) and config.replay is None,
+        "vLLM samples, and tells no logits": args.use_vllm,
+        "continuous batching tells no logits": args.use_transformers_continuous_batching,
+        "completions are made in turns": turns,
+        "dynamic sampling puts a batch together from several": config.dynamic is not None,
+        "adapters have dropout": config.peft is not None and config.peft.dropout > 0,
+        "beams are not sampled": (given.get("num_beams") or 1) > 1,
+        "prompts are read in parts": bool(given.get("prefill_chunk_size")),
+    }
+    return next((why for why, holds in reasons.items() if holds), "")
 
 
 def _without_rollouts(config: Config) -> str:
@@ -419,9 +434,13 @@ def _trainer_differences(trainer: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _needs_signals(config: Config) -> bool:
+def _rewards_ask(config: Config) -> bool:
     asked = {signal for name in config.reward for signal in signals_asked(name)}
-    if asked - {"correctness"}:
+    return bool(asked - {"correctness"})
+
+
+def _needs_signals(config: Config) -> bool:
+    if _rewards_ask(config):
         return True
     if not config.shaper:
         return False

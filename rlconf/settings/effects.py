@@ -25,6 +25,7 @@ def extra_forwards(
     needs_signals: bool,
     replay: bool = False,
     heard: bool = False,
+    rounds: bool = False,
 ) -> list[str]:
     """Forwards without gradient that each generation batch costs beside generation and training.
 
@@ -34,6 +35,7 @@ def extra_forwards(
         needs_signals: whether a chosen shaper or reward needs signals of the sampling policy.
         replay: whether completions are stored with their log-probs.
         heard: whether those signals are read while completions are sampled.
+        rounds: whether rewards ask for signals in every round of dynamic sampling.
 
     Returns:
         One sentence for each; empty if there is none.
@@ -50,6 +52,8 @@ def extra_forwards(
         found.append(f"1 forward for the old log-probs, because {reason}")
     if args.beta != 0:
         found.append(f"1 forward of the reference model, because trainer.beta={args.beta}")
+    if rounds:
+        found.append("1 forward in each round of dynamic sampling, for the signals of rewards")
     if needs_signals and heard:
         found.append("0 forwards for the policy's signals: speed.signals reads them while sampling")
     elif needs_signals and scores_old:

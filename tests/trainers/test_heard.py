@@ -26,17 +26,19 @@ HEAR = SpeedSettings(signals=True)
 
 @pytest.fixture
 def build(make_model, tokenizer, grpo_config, prompts, digit_reward):
-    def make(peft: bool = False, reward: Any = None, **kwargs: Any) -> OnlineTrainer:
+    def make(
+        peft: bool = False, reward: Any = None, model: Any = None, lora: Any = None, **kwargs: Any
+    ) -> OnlineTrainer:
         parts = {
             name: kwargs.pop(name) for name in ("shapers", "speed", "replay") if name in kwargs
         }
         peft_config = None
-        if peft:
+        if peft or lora:
             from peft import LoraConfig
 
-            peft_config = LoraConfig(**LORA)
+            peft_config = LoraConfig(**(lora or LORA))
         return OnlineTrainer(
-            model=make_model(),
+            model=model or make_model(),
             reward_funcs=reward or digit_reward,
             args=grpo_config(**kwargs),
             train_dataset=prompts,
@@ -98,6 +100,7 @@ def assert_alike(given: Any, alone: Any, mask: torch.Tensor) -> None:
         (False, {"num_iterations": 2, "temperature": 1.3}),
         (False, {"pad_to_multiple_of": 4, "beta": 0.1}),
         (False, {"generation_kwargs": {"use_cache": False}}),
+        (False, {"cache_implementation": "static"}),
     ],
 )
 def test_they_are_those_of_a_forward(build, forwards, peft: bool, settings: dict[str, Any]) -> None:
@@ -114,12 +117,24 @@ def test_they_are_those_of_a_forward(build, forwards, peft: bool, settings: dict
     "settings",
     [
         {"generation_kwargs": {"num_beams": 2}},
-        {"cache_implementation": "static"},
+        {"generation_kwargs": {"prefill_chunk_size": 3}},
     ],
 )
 def test_where_they_cannot_be_heard_a_forward_is_made(build, forwards, settings) -> None:
     part, seen = spy()
     trainer = build(shapers=[part], **settings)
+    output = generate(trainer)
+    assert len(forwards) == 1
+    (batch, given), *_ = seen
+    assert_alike(given, trainer._signals(trainer._recorder, output), batch.mask)
+
+
+@pytest.mark.parametrize("where", ["model", "adapter"])
+def test_with_dropout_a_forward_without_it_is_made(build, make_model, forwards, where: str) -> None:
+    part, seen = spy()
+    model = make_model(attention_dropout=0.3) if where == "model" else make_model()
+    lora = LORA | {"lora_dropout": 0.3} if where == "adapter" else None
+    trainer = build(shapers=[part], model=model, lora=lora)
     output = generate(trainer)
     assert len(forwards) == 1
     (batch, given), *_ = seen
@@ -209,6 +224,7 @@ def test_a_token_belongs_to_the_logits_before_it() -> None:
         ([ids([5, 5], [5, 5]), ids([1, 2], [0, 1])], [[1, 2], [0]], 2),  # two tokens at once
         ([ids([5, 5], [5, 5]), None], [[1, 2], [0]], 2),
         ([ids([5, 5], [5, 5]), ids([1], [0])], [[1, 2]], 1),  # two beams of one row
+        ([ids([5, 5], [5, 5]), ids([1], [0])], [[2, 2], [0]], 2),  # another token than was taken
         ([], [[1]], 1),
     ],
 )

@@ -135,7 +135,7 @@ def test_signal_pass_never_holds_tokens_times_vocabulary(
 ) -> None:
     """The largest tensor of the signal pass is one chunk of logits."""
     vocabulary, chunk_rows = 5000, 8
-    monkeypatch.setattr(signals, "_CHUNK_ELEMENTS", chunk_rows * vocabulary)
+    monkeypatch.setattr(signals, "CHUNK_ELEMENTS", chunk_rows * vocabulary)
     trainer = build(
         shapers=[make_shaper("ucas")],
         model=make_model(vocab_size=vocabulary),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
 
 from trainers import OnlineTrainer, ReplaySettings, make_shaper
+from trainers.comm import AcceleratorComm
 from trainers.maths.tally import share_tally
 from trainers.shapers.base import Shaper
 
 
 def test_one_gather_a_step_whatever_the_parts(
-    make_model, tokenizer, grpo_config, prompts, digit_reward
+    make_model, tokenizer, grpo_config, prompts, digit_reward, monkeypatch
 ) -> None:
     """Four micro-batches a step, UCAS, clip_cov, the replay and a shaper of one's own."""
 
@@ -31,17 +33,19 @@ def test_one_gather_a_step_whatever_the_parts(
         shapers=[make_shaper("ucas"), make_shaper("clip_cov"), Shaper("own", own, (), None)],
         replay=ReplaySettings(warm_up=0, min_groups=1),
     )
-    gathered: list[int] = []
-    gather = trainer._tallies._comm.gather
+    gathered: list[tuple[str, int]] = []
+    gather = AcceleratorComm.gather
 
-    class Counting:
-        def gather(self, x: torch.Tensor) -> torch.Tensor:
-            gathered.append(trainer.state.global_step)
-            return gather(x)
+    def counted(self: Any, x: torch.Tensor) -> torch.Tensor:
+        caller = sys._getframe(1).f_code.co_name
+        gathered.append((caller, trainer.state.global_step))
+        return gather(self, x)
 
-    trainer._tallies._comm = Counting()
+    monkeypatch.setattr(AcceleratorComm, "gather", counted)
     trainer.train()
-    assert gathered == [1, 2, 3]
+    assert [step for caller, step in gathered if caller == "settle"] == [1, 2, 3]
+    # What else is gathered decides something: UCAS's groups, which rows are replayed.
+    assert {caller for caller, _ in gathered} == {"settle", "ucas_parts", "_draw", "max"}
     logged = [entry for entry in trainer.state.log_history if "own/share" in entry]
     assert len(logged) == 3
     assert all(entry["own/share"] == 0.5 for entry in logged)

@@ -49,9 +49,14 @@ class DynamicPart:
         problems = misfits(trainer.args, curriculum=trainer.curriculum is not None)
         data = trainer.train_dataset
         if not hasattr(data, "__len__"):
-            problems.append("dynamic sampling draws rows by number: give a Dataset, not a stream")
+            problems.append(
+                "dynamic sampling draws rows by number: give a Dataset, not a stream, or set "
+                "dynamic=none"
+            )
         elif {"image", "images"} & set(getattr(data, "column_names", ())):
-            problems.append("dynamic sampling moves text only and these prompts have images")
+            problems.append(
+                "dynamic sampling moves text only and these prompts have images: set dynamic=none"
+            )
         if trainer.environment_factories is not None:
             problems.append(BOUND)
         if problems:

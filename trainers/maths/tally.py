@@ -30,14 +30,21 @@ class Tally(NamedTuple):
         return settle([self], comm)[0]
 
 
-def settle(tallies: Sequence[Tally], comm: Comm = LOCAL) -> list[dict[str, float]]:
+def settle(
+    tallies: Sequence[Tally], comm: Comm = LOCAL, device: torch.device | None = None
+) -> list[dict[str, float]]:
     """The metrics of each, the same on every rank, from one gather; none for no tallies.
 
     Every rank must have the same tallies in the same order.
+
+    Args:
+        tallies: on any devices.
+        comm: collectives over the ranks.
+        device: that `comm` works on. None: that of the first tally.
     """
     if not tallies:
         return []
-    device = tallies[0].local.device
+    device = tallies[0].local.device if device is None else device
     exact = torch.float32 if device.type == "mps" else torch.float64
     flat = torch.cat([one.local.detach().reshape(-1).to(device, exact) for one in tallies])
     everywhere = comm.gather(flat[None]).cpu().double()
