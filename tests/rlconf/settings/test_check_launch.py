@@ -45,5 +45,5 @@ def test_every_choice_names_what_it_asks_for(monkeypatch, name):
 
 def test_fsdp_is_switched_on_by_true():
     """What `torchrun` starts has no variables, so the trainer's settings say it."""
-    config = compose(["launch=fsdp2", "+trainer.fsdp=true"])
+    config = compose(["launch=fsdp2", "trainer.fsdp=true"])
     assert config.trainer["fsdp"] is True
