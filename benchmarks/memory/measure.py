@@ -220,15 +220,18 @@ def measure(size_name: str, variant: str) -> dict[str, Any]:
 
 
 def run() -> None:
-    """Every case in a process of its own, one after another."""
+    """Every case that is not in the file yet, in a process of its own, one after another."""
     if not MALLOC.items() <= os.environ.items():  # read when a process starts
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **MALLOC})
     import peft  # noqa: F401  once for all that are forked
     import torch  # noqa: F401
     from trl import GRPOTrainer  # noqa: F401
 
-    RESULTS.write_text("")
+    RESULTS.touch()
+    done = [json.loads(line) for line in RESULTS.read_text().splitlines()]
     for size, variant in CASES:
+        if any((one["size"], one["variant"]) == (size, variant) for one in done):
+            continue
         child = os.fork()
         if not child:
             with RESULTS.open("a") as stream:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +114,19 @@ def test_the_phases_hold_what_stays_and_their_own():
     engine = memory.ledger(SHAPE, replace(LOAD, engine=True))
     assert engine.phases["generation"] == 11200 + 22400
     assert engine.parts["KV cache"] == 0
+
+
+def test_it_is_within_a_fifth_of_the_measured_peaks():
+    """Of each phase of each case in benchmarks/memory; they were measured once, on a CPU."""
+    path = Path(__file__).parents[3] / "benchmarks/memory/measure.py"
+    spec = importlib.util.spec_from_file_location("measure_memory", path)
+    assert spec is not None
+    assert spec.loader is not None
+    measure = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(measure)
+    rows = [json.loads(line) for line in measure.RESULTS.read_text().splitlines()]
+    assert len({row["size"] for row in rows}) >= 2
+    for row in rows:
+        told = measure.expected(row).phases
+        for phase, found in row["measured"].items():
+            assert 0.8 < told[phase] / found < 1.2, (row["size"], row["variant"], phase)
