@@ -82,6 +82,7 @@ class Arm:
     shapers: tuple[str, ...] = ()
     filters: tuple[str, ...] = ()
     bonus: str | None = None
+    bonus_weight: float = 1.0
 
 
 REGIMES = {
@@ -106,8 +107,12 @@ ARMS: dict[str, Arm] = {
     ),
     "grpo + bonus": Arm(bonus="decayed"),
     "spear + bonus": Arm(_PLAIN, {}, bonus="decayed"),
-    "spear + bonus, no clip": Arm(_PLAIN, {"cov_clip": False}, bonus="decayed"),
-    "spear + constant bonus": Arm(_PLAIN, {}, bonus="constant"),
+    "grpo + small bonus": Arm(bonus="decayed", bonus_weight=0.1),
+    "spear + small bonus": Arm(_PLAIN, {}, bonus="decayed", bonus_weight=0.1),
+    "spear + small bonus, no clip": Arm(
+        _PLAIN, {"cov_clip": False}, bonus="decayed", bonus_weight=0.1
+    ),
+    "spear + small constant bonus": Arm(_PLAIN, {}, bonus="constant", bonus_weight=0.1),
 }
 
 
@@ -172,6 +177,7 @@ def train_one(regime: str, arm: str, seed: int) -> dict[str, Any]:
             max_completion_length=longest,
             max_steps=given.steps,
             seed=seed,
+            reward_weights=[1.0, parts.bonus_weight][: len(paid)],
             **parts.trainer,
         ),
         train_dataset=Dataset.from_list(task.train),
