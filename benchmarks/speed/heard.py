@@ -6,7 +6,8 @@
 SmolLM2-135M samples 32 completions of up to 64 tokens, in float32 and with bf16 autocast; the same
 tokens are then scored by the forward that `speed.signals=false` would make. Largest and mean
 absolute differences over tokens, and of UCAS's weights over completions; the deviation over tokens
-beside them says how much of a signal that is.
+beside them says how much of a signal that is. `control` is the same forward again, four completions
+at a time instead of all: what another shape alone does.
 """
 
 from __future__ import annotations
@@ -72,22 +73,25 @@ def measure(bf16: bool) -> dict[str, Any]:
     )
     (batch, heard), *_ = seen
     alone = trainer._signals(trainer._recorder, output)
+    trainer.args.per_device_train_batch_size = 4
+    control = trainer._signals(trainer._recorder, output)
 
     def weights(signals: Any) -> torch.Tensor:
         given = signals.certainty, signals.chosen_logit, batch.mask, GROUP, PAPER_V1
         return ucas_parts(batch.base_advantages, *given).weight
 
     found: dict[str, Any] = {"bf16": bf16, "tokens": int(batch.mask.sum())}
-    for name in ("certainty", "chosen_logit", "log_prob"):
-        one, other = (getattr(part, name)[batch.mask].float() for part in (heard, alone))
-        off = (one - other).abs()
-        found[name] = {
-            "largest": off.max().item(),
-            "mean": off.mean().item(),
-            "deviation over tokens": other.std().item(),
-        }
-    off = (weights(heard) - weights(alone)).abs()
-    found["UCAS weight"] = {"largest": off.max().item(), "mean": off.mean().item()}
+    for which, other in (("heard", heard), ("control", control)):
+        for name in ("certainty", "chosen_logit", "log_prob"):
+            ones, others = (getattr(part, name)[batch.mask].float() for part in (alone, other))
+            off = (ones - others).abs()
+            found[f"{which}, {name}"] = {
+                "largest": off.max().item(),
+                "mean": off.mean().item(),
+                "deviation over tokens": ones.std().item(),
+            }
+        off = (weights(other) - weights(alone)).abs()
+        found[f"{which}, UCAS weight"] = {"largest": off.max().item(), "mean": off.mean().item()}
     return found
 
 
