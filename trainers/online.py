@@ -37,6 +37,7 @@ from trainers.guarded import GuardedTrainer
 from trainers.heard import hears
 from trainers.keep import keep_rows
 from trainers.loss_mask import loss_mask
+from trainers.maths.dynamic import weighted
 from trainers.maths.schedules import decay
 from trainers.replay.part import ReplayPart
 from trainers.replay.settings import ReplaySettings
@@ -331,8 +332,7 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, ScoringGRPO):
     def _weighted_rewards(self) -> Tensor:
         """(world * B,) sums as TRL's advantages are made of, NaN where no reward scored."""
         matrix = torch.stack(list(self._rewards.values()), dim=1)
-        total = (matrix * self.reward_weights.to(matrix.device)).nansum(dim=1)
-        return torch.where(matrix.isnan().all(dim=1), torch.nan, total)
+        return weighted(matrix, self.reward_weights.to(matrix.device))
 
     def _shape(self, inputs: Any, output: dict[str, Any]) -> dict[str, Any]:
         batch = self._shaper_batch(output)

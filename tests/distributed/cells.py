@@ -67,6 +67,7 @@ GRPO = [
     "shaper=ucas",
     "curriculum=online",
     "replay=spear",
+    "speed=fast",
     "replay.warm_up=0",
     "replay.min_groups=1",
     "trainer.num_generations=4",

@@ -7,6 +7,7 @@ for where TRL would generate and score it.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -21,11 +22,12 @@ from trainers.dynamic.cursor import PromptCursor
 from trainers.dynamic.rounds import Account, Sampled, apart, sample_round
 from trainers.dynamic.rows import Assembled, Group, Row, Sample, digest, replaced
 from trainers.dynamic.settings import BOUND, DynamicSettings, misfits
-from trainers.maths.dynamic import assign, groups_to_generate, with_spread
+from trainers.maths.dynamic import assign, groups_to_generate, weighted, with_spread
 from trainers.state import State
 
 __all__ = ["DynamicPart"]
 
+_log = logging.getLogger(__name__)
 _MEMORY = 0.9
 """What an earlier round's groups weigh in the acceptance rate, by that of the round after it."""
 
@@ -71,6 +73,7 @@ class DynamicPart:
         self.left_over: list[Group] = []
         self.assembled: Assembled | None = None
         self._accepted = self._generated = 0.0
+        self._told = False
 
     @property
     def rate(self) -> float:
@@ -135,7 +138,7 @@ class DynamicPart:
         groups: list[Group] = []
         if empty:
             taken = set(gather_object(questions))
-            groups = [one for one in held if self._claim(one.row, taken)]
+            groups = [one for one in held if self._teaches(one) and self._claim(one.row, taken)]
         used, old = min(len(groups), empty), len(groups)
         while len(groups) < empty and account.rounds <= self.settings.max_rounds:
             rows = self._draw(empty - len(groups), taken)
@@ -145,6 +148,7 @@ class DynamicPart:
         if self.settings.keep_left_over:
             surplus = groups[max(empty, old) :]
             self.left_over = [one for one in surplus if one.can_be_kept]
+            self._warn_of_lost(len(surplus) - len(self.left_over))
         numbers = {
             "rounds": account.rounds - 1,
             "generated": account.groups,
@@ -158,6 +162,21 @@ class DynamicPart:
         }
         trainer._log_metrics({f"dynamic/{name}": float(one) for name, one in numbers.items()})
         return self._put_together(first, groups, assign(spread, len(groups)))
+
+    def _teaches(self, group: Group) -> bool:
+        """Whether it has variance under the weights that rewards have now."""
+        total = weighted(torch.tensor(group.rewards), self.trainer.reward_weights.cpu())
+        return bool(with_spread(total, self.size).all())
+
+    def _warn_of_lost(self, lost: int) -> None:
+        if lost and not self._told and self.trainer.accelerator.is_main_process:
+            _log.warning(
+                "dynamic.keep_left_over=true: %d groups cannot be kept, because a column that a "
+                "reward or rollout adds holds what a checkpoint cannot: make numbers of NumPy and "
+                "tensors plain int, float, bool or str",
+                lost,
+            )
+        self._told = self._told or lost > 0
 
     def _claim(self, row: int, taken: set[str]) -> bool:
         """Whether the row's question is not in the batch yet; from now on it is."""

@@ -117,14 +117,14 @@ class Account:
 
     def __init__(self) -> None:
         self.rounds = self.groups = self.accepted = self.tokens = 0
-        self._seen: list[Sampled] = []
+        self._seen: list[tuple[Tensor, Tensor, Tensor | None]] = []
 
     def add(self, sampled: Sampled, spread: list[bool]) -> None:
         """Take in a round, and which of its groups have variance."""
         self.rounds += 1
         self.groups += len(spread)
         self.accepted += sum(spread)
-        self._seen.append(sampled)
+        self._seen.append((sampled.matrix, sampled.rewards, sampled.accuracy))
 
     def means(self, functions: Sequence[str]) -> dict[str, float]:
         """Of all that was generated, what TRL logs of a batch: by its names, NaN if none scored.
@@ -132,15 +132,15 @@ class Account:
         Args:
             functions: names of the reward functions.
         """
-        columns = torch.cat([one.matrix for one in self._seen]).unbind(dim=1)
-        found = {"reward": torch.cat([one.rewards for one in self._seen]).nanmean().item()}
+        columns = torch.cat([matrix for matrix, _, _ in self._seen]).unbind(dim=1)
+        found = {"reward": torch.cat([total for _, total, _ in self._seen]).nanmean().item()}
         for name, scores in zip(functions, columns, strict=True):
             found[f"rewards/{name}/mean"] = scores.nanmean().item()
         return found
 
     def accuracy(self) -> float:
         """Share of right completions among those scored, NaN if none was or nobody says."""
-        scores = [one.accuracy for one in self._seen if one.accuracy is not None]
+        scores = [one for _, _, one in self._seen if one is not None]
         known = torch.cat([one[~one.isnan()] for one in scores or [torch.empty(0)]])
         return (known >= 1).float().mean().item()
 

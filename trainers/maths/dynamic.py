@@ -76,3 +76,9 @@ def assign(informative: Sequence[bool], offered: int) -> dict[int, int]:
     """
     empty = [place for place, stays in enumerate(informative) if not stays]
     return {place: number for number, place in enumerate(empty[:offered])}
+
+
+def weighted(rewards: Tensor, weights: Tensor) -> Tensor:
+    """(N,) weighted sums of (N, R) rewards, NaN where no reward scored; `weights` (R,)."""
+    total = (rewards * weights).nansum(dim=1)
+    return torch.where(rewards.isnan().all(dim=1), torch.nan, total)

@@ -19,6 +19,7 @@ from trainers.agents import EnvironmentRollout
 from trainers.curriculum import Curriculum, CurriculumSettings
 from trainers.dynamic import DynamicSettings
 from trainers.dynamic.part import DynamicPart
+from trainers.dynamic.rows import Group
 from trainers.filters import make_filter
 from trainers.models.characters import character_tokenizer
 from trainers.online import OnlineTrainer
@@ -153,6 +154,24 @@ def test_what_is_left_over_fills_the_next_batch(build, keep: bool) -> None:
     kept = surplus if keep else set()
     assert run.dynamic[0]["left_over_kept"] == run.dynamic[1]["left_over_used"] == len(kept)
     assert surplus & set(run.used(1)) == kept  # the cursor is not there again so soon
+
+
+def test_what_cannot_be_kept_is_told_once(build, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(Group, "can_be_kept", False)
+    settings = DynamicSettings(max_rounds=1, keep_left_over=True)
+    run = Run(build, {1, *range(8, 32)}, dynamic=settings)
+    assert run.dynamic[0]["left_over_kept"] == run.dynamic[1]["left_over_used"] == 0
+    assert caplog.text.count("cannot be kept") == 1
+
+
+def test_a_group_that_teaches_nothing_any_more_takes_no_place(build) -> None:
+    """The weight of the reward that told its completions apart has fallen to 0."""
+    run = Run(build, (), dynamic=DynamicSettings(keep_left_over=True))
+    part = run.trainer.dynamic
+    group = Group(0, [[1.0], [0.0]] * 2, [])
+    assert part._teaches(group)
+    run.trainer.reward_weights = torch.zeros(1)
+    assert not part._teaches(group)
 
 
 def test_every_part_sees_the_batch_put_together(build) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from trl.trainer.utils import nanstd
 
-from trainers.maths.dynamic import assign, groups_to_generate, with_spread
+from trainers.maths.dynamic import assign, groups_to_generate, weighted, with_spread
 
 NAN = math.nan
 
@@ -63,3 +63,10 @@ def test_places_are_given_in_order() -> None:
     assert assign(batch, 0) == {}
     assert assign(batch, 2) == {0: 0, 2: 1}
     assert assign(batch, 7) == {0: 0, 2: 1, 3: 2}
+
+
+def test_weighted_sums_leave_out_what_did_not_score() -> None:
+    rewards = torch.tensor([[1.0, 2.0], [float("nan"), 2.0], [float("nan")] * 2])
+    sums = weighted(rewards, torch.tensor([1.0, 0.5]))
+    assert sums[:2].tolist() == [2.0, 1.0]
+    assert sums[2].isnan()
