@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rewards.errors import ConfigError
+from rewards.errors import ConfigError, TopologyError
 from rlconf.console import Reporter
+from rlconf.files import write_text
 from rlconf.redact import redact
 from rlconf.runs.folder import RunFolder, claim
 from rlconf.sweep import plan as planning
+from rlconf.sweep.sbatch import asked, is_queued, processes, sbatch
 from rlconf.sweep.standing import slurm_log
 
 __all__ = ["array", "job_overrides", "submit"]
+
+_NAME = "slurm.json"  # in the sweep's folder: the newest job array
+_WHERE = ("account", "partition", "qos")  # without which a cluster may take no job at all
 
 
 def submit(
@@ -33,10 +38,12 @@ def submit(
         resume: go on with the same sweep.
 
     Returns:
-        0 once Slurm has taken both jobs.
+        0 once Slurm has taken the array.
 
     Raises:
-        ConfigError: a job's configuration is wrong, the folder is taken, or Slurm refuses.
+        ConfigError: a job's configuration is wrong, the folder is taken, tasks of the sweep are
+            still in Slurm's queue, or Slurm refuses.
+        TopologyError: the script starts another number of processes than a job is for.
     """
     planning.refuse_ranks(os.environ)
     plan = planning.prepare(arguments)
@@ -46,6 +53,8 @@ def submit(
         raise ConfigError(
             "sbatch is not on PATH: type this on a machine of the cluster, or leave out --slurm"
         )
+    options = asked(Path(script).read_text(errors="replace"), os.environ)
+    _compare({config.launch.processes for config in plan.configs}, script, processes(options))
     jobs = [asdict(job) for job in plan.jobs]
     if redact(jobs) != jobs:
         raise ConfigError(
@@ -65,10 +74,17 @@ def submit(
             if not todo:
                 reporter.say(f"all {len(done)} jobs have finished: rlconf table {folder}")
                 return 0
-            number = _sbatch(array(todo, script, folder, at_once))
-            after = _sbatch(_table_job(number, folder))
+            _refuse_queued(folder)
+            job = sbatch(array(todo, script, folder, at_once))
+            number = job.partition(";")[0]
             reporter.say(f"job array {number}: {len(todo)} of {len(done)} jobs to run")
-            reporter.say(f"job {after} then writes {folder / 'table.md'}")
+            write_text(folder / _NAME, json.dumps({"array": job}) + "\n")
+            try:
+                after = sbatch(_table_job(job, folder, options)).partition(";")[0]
+                reporter.say(f"job {after} then writes {folder / 'table.md'}")
+            except ConfigError as error:  # the array runs all the same
+                reporter.say(f"no job will write the table: {error}")
+                reporter.say(f"when the array is over, type rlconf table {folder}")
             reporter.say(f"how far it is: rlconf table {folder}")
     return 0
 
@@ -104,22 +120,44 @@ def job_overrides(folder: Path, environ: Mapping[str, str]) -> list[str]:
     return [*job.overrides, *planning.own_overrides(job, folder)]
 
 
-def _table_job(number: str, folder: Path) -> list[str]:
+def _compare(wanted: set[int | None], script: str, started: int | None) -> None:
+    """Every job would be refused on its node: say so before they have waited in the queue."""
+    wrong = sorted(one for one in wanted if one is not None and one != started)
+    if started is not None and wrong:
+        raise TopologyError(
+            f"launch.processes={wrong[0]} and {script} asks for {started} GPUs or tasks: set "
+            f"launch.processes={started} and trainer.gradient_accumulation_steps and "
+            "trainer.steps_per_generation to match, ask for others in the script, or, where it "
+            "starts another number of processes, set launch.processes=null"
+        )
+
+
+def _refuse_queued(folder: Path) -> None:
+    """Two tasks must not train in one folder, and one that waits would do it all again."""
+    try:
+        job = json.loads((folder / _NAME).read_text(encoding="utf-8"))["array"]
+    except FileNotFoundError:
+        return
+    if is_queued(job):
+        number = job.partition(";")[0]
+        raise ConfigError(
+            f"tasks of this sweep wait or run as job array {number}: wait for them "
+            f"(rlconf table {folder} says how far they are), or end them (scancel {number})"
+        )
+
+
+def _table_job(job: str, folder: Path, options: Mapping[str, str]) -> list[str]:
     """The sbatch command of the job that follows the array, however that ends."""
+    number, _, cluster = job.partition(";")
+    where = {"clusters": cluster} if cluster else {}
+    where |= {name: options[name] for name in _WHERE if name in options}
     command = [sys.executable, "-P", "-m", "rlconf.cli", "table", str(folder)]
     return [
         "sbatch",
         "--parsable",
         f"--dependency=afterany:{number}",
         "--job-name=rlconf-table",
+        *(f"--{name}={value}" for name, value in where.items()),
         f"--output={folder / 'table.out'}",
         f"--wrap={shlex.join(command)}",
     ]
-
-
-def _sbatch(command: list[str]) -> str:
-    """Submit; the job's number."""
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise ConfigError(f"Slurm refused {shlex.join(command)}: {done.stderr.strip()}")
-    return done.stdout.strip().partition(";")[0]  # NUMBER or NUMBER;CLUSTER

@@ -156,11 +156,15 @@ def test_the_malformed_rows_of_the_page_on_data_are_what_is_said(tmp_path: Path)
     assert said == [page[0], *(line[4:] for line in page[1:])]
 
 
+TRAIN = "scripts/slurm/train.sh"
+
+
 def cluster_commands() -> list[list[str]]:
-    """The console commands of the page on clusters, as words."""
-    return [
-        shlex.split(line) for line in "".join(blocks("docs/cluster.md", "console")).splitlines()
-    ]
+    """The console commands of the page on clusters and of `train.sh`'s head, as words."""
+    lines = "".join(blocks("docs/cluster.md", "console")).replace("\\\n", "").splitlines()
+    head = re.findall(r"^#   (.*)$", (ROOT / TRAIN).read_text(), re.M)
+    assert len(head) == 2
+    return [shlex.split(line) for line in (*lines, *head)]
 
 
 def test_the_files_that_the_page_on_clusters_starts_exist() -> None:
@@ -173,22 +177,53 @@ def test_the_files_that_the_page_on_clusters_starts_exist() -> None:
 def test_the_commands_of_the_page_on_clusters_are_understood(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Options are known, and all overrides compose; vLLM counts as installed."""
+    """Options are known, all overrides compose, and each run is for the processes it starts with.
+
+    The batch is the paper's on each number of them. vLLM and DeepSpeed count as installed.
+    """
+    import yaml
+
     from rlconf.cli import _parse
     from rlconf.settings.compose import compose
     from rlconf.sweep.plan import prepare
+    from rlconf.sweep.sbatch import asked, processes
 
     monkeypatch.setattr("rlconf.settings.check._installed", lambda name: True)
+    monkeypatch.setattr("rlconf.settings.check_launch.is_installed", lambda name: True)
+    of_script = asked((ROOT / TRAIN).read_text(), {})
     seen = []
-    for program, *rest in cluster_commands():
+    for words in cluster_commands():
+        file = words.pop(0).partition("=")[2] if "=" in words[0] else ""
+        program, *rest = words
         seen.append(program)
+        given = next((n for n, word in enumerate(rest) if word.startswith("scripts/")), 0)
+        before, overrides, started = rest[:given], rest[given + 1 :], 1
         if program == "rlconf":
             options = _parse(rest)
+            if options.command == "table":
+                continue
+            overrides = options.overrides
             if getattr(options, "multirun", False):
-                assert len(prepare(options.overrides).jobs) == 6  # as the page says
-            elif options.command != "table":
-                compose(options.overrides)
-        elif program in ("accelerate", "torchrun", "sbatch"):
-            script = next(n for n, word in enumerate(rest) if word.startswith("scripts/"))
-            compose(rest[script + 1 :])
+                plan = prepare(overrides)
+                assert len(plan.jobs) == 6  # as the page says
+                overrides, started = plan.jobs[0].overrides, processes(of_script)
+                assert options.slurm == TRAIN
+        elif program == "sbatch":
+            own = dict(word.removeprefix("--").split("=") for word in before)
+            started = processes({**of_script, **own})
+        elif program == "sky":
+            task = yaml.safe_load((ROOT / rest[-1]).read_text())
+            overrides = task["envs"]["OVERRIDES"].split()
+            started = task["num_nodes"] * int(task["resources"]["accelerators"].split(":")[1])
+        else:
+            started = int(before[-1])
+            assert before[-2] in ("--num_processes", "--nproc_per_node")
+        config = compose(overrides)
+        trainer = config.trainer
+        assert config.launch.processes == started, words
+        assert Path(file).stem == ("zero3" if config.launch.name == "zero3" else ""), words
+        assert "7b" not in config.name or file  # which DDP has no room for
+        rows = started * trainer["per_device_train_batch_size"]
+        assert rows * trainer["gradient_accumulation_steps"] == 128 * 16, words
+        assert rows * trainer["steps_per_generation"] == 512 * 16, words
     assert set(seen) == {"rlconf", "accelerate", "torchrun", "sbatch", "sky"}

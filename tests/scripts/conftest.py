@@ -64,17 +64,23 @@ class Cluster:
         return found
 
     def start(self, number: str, task: int | None = None, restarts: int = 0) -> Any:
-        """Run a job's script as Slurm would, on as many nodes as it asks for."""
+        """Run a job's script as Slurm would, on as many nodes as it asks for.
+
+        Every task of an array has a number of its own, but the last has the array's.
+        """
         job = self.job(number)
         nodes = job["options"].get("nodes", "1")
-        extra = {} if task is None else {"SLURM_ARRAY_JOB_ID": number,
-                                         "SLURM_ARRAY_TASK_ID": str(task)}  # fmt: skip
+        extra, own = {}, number
+        if task is not None:
+            extra = {"SLURM_ARRAY_JOB_ID": number, "SLURM_ARRAY_TASK_ID": str(task)}
+            tasks = job["options"]["array"].partition("%")[0].split(",")
+            own = number if str(task) == tasks[-1] else f"{int(number) + 1000 + task}"
         process = subprocess.Popen(
             ["bash", job["script"], *job["arguments"]],
             env={
                 **self.environment,
                 **extra,
-                "SLURM_JOB_ID": number if task is None else f"{int(number) + 1000 + task}",
+                "SLURM_JOB_ID": own,
                 "SLURM_JOB_NODELIST": "node[0-]",
                 "SLURM_JOB_NUM_NODES": nodes,
                 "SLURM_NNODES": nodes,
@@ -91,10 +97,20 @@ class Cluster:
         """What all jobs printed."""
         return (self.folder / "output.txt").read_text()
 
-    def terminate_steps(self) -> None:
-        """What `--signal=TERM@300` does: SIGTERM to all that `srun` started, not to the script."""
+    def warn(self, number: str) -> None:
+        """Send the job's `--signal` to what `srun` started, as proctrack/cgroup does.
+
+        Its own children alone get it: neither theirs nor the batch script.
+        """
+        name, _, _ = self.job(number)["options"]["signal"].partition("@")
         for path in self.folder.glob("step-*.pid"):
-            os.killpg(int(path.read_text()), signal.SIGTERM)
+            os.kill(int(path.read_text()), getattr(signal, f"SIG{name}"))
+
+    @property
+    def requeued(self) -> list[str]:
+        """What went back to the queue, by what it was called."""
+        path = self.folder / "requeued"
+        return path.read_text().splitlines() if path.exists() else []
 
     def wait(self, condition: Any, process: Any, seconds: float = 120) -> None:
         """Until the condition holds; a job that ends before fails the test."""

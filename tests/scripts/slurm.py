@@ -60,16 +60,25 @@ def srun(words: list[str]) -> int:
 
 
 def scontrol(words: list[str]) -> int:
-    """Name the nodes; a requeue is only recorded."""
+    """Name the nodes; a requeue is only recorded, and refused where the job forbids it."""
     if words[:2] == ["show", "hostnames"]:
         nodes = range(1, int(os.environ["SLURM_JOB_NUM_NODES"]))
         say("\n".join(["localhost", *(f"node{n}" for n in nodes)]))
+        return 0
+    job = json.loads((FOLDER / f"job-{words[1].partition('_')[0]}.json").read_text())
+    if "requeue" not in job["options"]:
+        sys.exit("Requested operation is presently disabled for job")
+    with (FOLDER / "requeued").open("a") as stream:
+        stream.write(words[1] + "\n")
     return 0
 
 
 def squeue(words: list[str]) -> int:
-    """The state that the test says the job is in."""
-    say((FOLDER / "state").read_text() if (FOLDER / "state").exists() else "RUNNING")
+    """The job, in the state that the test says; one that is over is in no queue."""
+    given, _ = options(words)
+    state = (FOLDER / "state").read_text() if (FOLDER / "state").exists() else "RUNNING"
+    if state:
+        say(state if given["format"] == "%T" else given["jobs"])
     return 0
 
 

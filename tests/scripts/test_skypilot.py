@@ -38,6 +38,10 @@ def test_every_key_is_one_that_skypilot_documents() -> None:
     assert TASK["file_mounts"]["/runs"]["name"] == "${BUCKET}"
 
 
+def test_there_is_one_node_where_each_would_have_a_cache_of_its_own() -> None:
+    assert TASK["num_nodes"] == 1 or TASK["file_mounts"]["/runs"]["mode"] != "MOUNT_CACHED"
+
+
 @pytest.mark.parametrize("rank", ["0", "1"])
 def test_each_node_starts_the_run_that_the_task_id_names(tmp_path: Path, rank: str) -> None:
     (tmp_path / ".venv/bin").mkdir(parents=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,15 +16,6 @@ from rlconf.runs import manifest
 
 SCRIPT = Path(__file__).parents[2] / "scripts/slurm/train.sh"
 RECORD = 'printf "%s\\n" "$SLURM_NODEID $*" >> "$STAND_IN/launched"'
-
-
-def directives(script: Path) -> dict[str, str]:
-    """The options of a script's `#SBATCH` lines."""
-    lines = re.findall(r"^#SBATCH (.*)$", script.read_text(), re.M)
-    words = [word for line in lines for word in shlex.split(line, comments=True)]
-    return {
-        name: value for name, _, value in (word.removeprefix("--").partition("=") for word in words)
-    }
 
 
 def launched(cluster: Any) -> list[str]:
@@ -50,10 +39,10 @@ def test_a_job_told_to_stop_saves_goes_back_to_the_queue_and_finishes_the_same_r
 
     first = cluster.start(number)
     cluster.wait(lambda: (folder / "metrics.jsonl").exists(), first)
-    cluster.terminate_steps()
+    cluster.warn(number)
     assert first.wait(60) == 143, cluster.output
     assert manifest.read(folder / "manifest.json")["status"] == "interrupted"
-    assert ["requeue", number] in cluster.calls("scontrol")
+    assert cluster.requeued == [number]
 
     assert cluster.start(number, restarts=1).wait(120) == 0, cluster.output
     stopped, finished = manifest.read(folder / "manifest.json")["sessions"]
@@ -61,7 +50,7 @@ def test_a_job_told_to_stop_saves_goes_back_to_the_queue_and_finishes_the_same_r
     assert finished["resumed_from"].endswith(f"checkpoint-{stopped['step']}")
     assert [row["step"] for row in read_metrics(folder / "metrics.jsonl")] == list(range(1, 13))
     assert [one.name for one in folder.parent.iterdir()] == [number]
-    assert len([call for call in cluster.calls("scontrol") if call[0] == "requeue"]) == 1
+    assert cluster.requeued == [number]
 
 
 def test_every_node_starts_its_processes_with_the_same_meeting_place(cluster: Any) -> None:
@@ -91,6 +80,15 @@ def test_a_file_of_accelerate_s_is_used_by_its_own_launcher(cluster: Any) -> Non
     )
 
 
+def waits_and_saves(cluster: Any) -> str:
+    """A launcher that takes a moment over its checkpoint after SIGTERM."""
+    folder = cluster.folder
+    return (
+        f"trap 'kill $!; sleep 0.3; touch {folder}/saved; exit 1' TERM; "
+        f"sleep 30 & touch {folder}/up; wait $!;"
+    )
+
+
 @pytest.mark.parametrize(
     ("told", "state", "requeued"),
     [(True, "RUNNING", True), (True, "COMPLETING", False), (False, "RUNNING", False)],
@@ -100,31 +98,28 @@ def test_only_a_job_that_was_told_to_stop_goes_back_to_the_queue(
     cluster: Any, told: bool, state: str, requeued: bool
 ) -> None:
     """A launcher's exit status is 1 either way."""
-    pause = f"touch {cluster.folder}/up; trap : TERM; sleep 30 & wait $!; kill $!;" if told else ""
-    cluster.program("torchrun", f"{pause} exit 1")
+    cluster.program("torchrun", f"{waits_and_saves(cluster) if told else ''} exit 1")
     (cluster.folder / "state").write_text(state)
     cluster.run("sbatch", str(SCRIPT))
     job = cluster.start("77")
     if told:
         cluster.wait((cluster.folder / "up").exists, job)
-        cluster.terminate_steps()
+        cluster.warn("77")
     assert job.wait(20) == (143 if told else 1)
-    assert (["requeue", "77"] in cluster.calls("scontrol")) is requeued
+    assert cluster.requeued == (["77"] if requeued else [])
+    assert (cluster.folder / "saved").exists() is told  # the job has waited for its launcher
 
 
-def test_what_the_script_asks_of_slurm() -> None:
-    assert directives(SCRIPT) == {
-        "job-name": "rlconf",
-        "nodes": "1",
-        "ntasks-per-node": "1",
-        "gpus-per-node": "8",
-        "cpus-per-task": "32",
-        "time": "24:00:00",
-        "signal": "TERM@300",
-        "requeue": "",
-        "open-mode": "append",
-        "output": "slurm-%j.out",
-    }
+def test_a_task_goes_back_to_the_queue_without_the_rest_of_its_array(cluster: Any) -> None:
+    """The last task has the array's own number."""
+    cluster.program("torchrun", f"{waits_and_saves(cluster)} exit 1")
+    cluster.run("sbatch", "--array=0,4", str(SCRIPT))
+    job = cluster.start("77", task=4)
+    cluster.wait((cluster.folder / "up").exists, job)
+    cluster.warn("77")
+    assert job.wait(20) == 143
+    assert cluster.requeued == ["77_4"]
+    assert "--jobs=77_4" in cluster.calls("squeue")[0]
 
 
 SWEEP = ["experiment=quickstart", "debug=fast", "model.tiny.warm_steps=1", "evaluate.before=false",
@@ -157,5 +152,8 @@ def test_a_sweep_is_an_array_whose_tasks_are_its_jobs_and_a_table_after_it(
     assert jobs[1]["figures"]["accuracy"] >= 0
     assert manifest.read(folder / "1_seed-4" / "manifest.json")["name"] == "quickstart"
 
+    assert main([*command, "seed=3,4", "--resume"]) == 2  # the other task is still queued
+    assert "as job array 77: wait for them" in capsys.readouterr().err
+    (cluster.folder / "state").write_text("")
     assert main([*command, "seed=3,4", "--resume"]) == 0
     assert cluster.job("79")["options"]["array"] == "0%4"
