@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _SHARDING = ("DEEPSPEED", "FSDP")
+_PRECISIONS = ("bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Found:
         fsdp_version: of FSDP; None where it is none or not known yet.
         clipping: the norm at which DeepSpeed clips gradients, 0 for never.
         max_grad_norm: the norm at which the trainer would have it.
+        precision: mixed precision, as Accelerate names it: no, bf16, fp16; None: not known yet.
+        wanted: the one that the trainer's settings ask for.
     """
 
     host: str
@@ -58,6 +61,8 @@ class Found:
     fsdp_version: int | None = None
     clipping: float | None = None
     max_grad_norm: float | None = None
+    precision: str | None = None
+    wanted: str | None = None
 
 
 def started(world: World) -> Found:
@@ -80,6 +85,8 @@ def found(trainer: Any) -> Found:
         fsdp_version=None if sharding is None else int(sharding.fsdp_version),
         clipping=None if plugin is None else plugin.deepspeed_config.get("gradient_clipping", 0.0),
         max_grad_norm=trainer.args.max_grad_norm,
+        precision=state.mixed_precision,
+        wanted=next((name for name in _PRECISIONS if getattr(trainer.args, name)), "no"),
     )
 
 
@@ -133,6 +140,12 @@ def differences(asked: Asked, found: Sequence[Found]) -> list[str]:
         problems.append(
             f"trainer.max_grad_norm={first.max_grad_norm} and DeepSpeed clips gradients at norm "
             f'{first.clipping or 0}, as its file says: write "gradient_clipping": "auto" there'
+        )
+    if first.precision in ("no", *_PRECISIONS) and first.precision != first.wanted:
+        problems.append(
+            f"the trainer's settings ask for the precision {first.wanted} and {first.precision} "
+            "runs, as the launcher's file says: set trainer.bf16 and trainer.fp16 like it, or "
+            f"start with --mixed_precision {first.wanted}"
         )
     return problems + _device_differences(asked, found)
 

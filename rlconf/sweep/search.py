@@ -189,24 +189,8 @@ def _study(folder: Path, wanted: Search, seed: int) -> Any:
 
 
 def _run(space: Space, wanted: Search, config: Config, folder: Path, reporter: Reporter) -> int:
-    from optuna.trial import TrialState
-
     study = _study(folder, wanted, config.seed)
-    results: dict[int, Result] = {}
-    left: list[tuple[int, Job]] = []  # were stopped
-    for trial in study.trials:
-        if trial.params.keys() != space.ranges.keys():  # killed before it was drawn
-            if trial.state == TrialState.RUNNING:
-                study.tell(trial.number, state=TrialState.FAIL)
-            continue
-        job = _job(space, trial)
-        if trial.state == TrialState.COMPLETE:
-            results[trial.number] = finished(job, folder)
-        elif trial.state == TrialState.FAIL:
-            results[trial.number] = _failure(job, folder, wanted)
-        else:
-            left.append((trial.number, job))
-
+    results, left = _so_far(study, space, folder, wanted)
     with Signals() as signals:
         while len(results) < wanted.trials and not signals.seen:
             room = min(wanted.at_once, wanted.trials - len(results))
@@ -237,6 +221,29 @@ def _run(space: Space, wanted: Search, config: Config, folder: Path, reporter: R
         reporter.say(f"{name}: stopped. To go on, repeat the command with --resume")
         return 128 + signals.seen
     return int(any(one.status != FINISHED for one in ordered))
+
+
+def _so_far(
+    study: Any, space: Space, folder: Path, wanted: Search
+) -> tuple[dict[int, Result], list[tuple[int, Job]]]:
+    """The trials that have ended, by number, and those that were stopped on the way."""
+    from optuna.trial import TrialState
+
+    results: dict[int, Result] = {}
+    left: list[tuple[int, Job]] = []
+    for trial in study.trials:
+        if trial.params.keys() != space.ranges.keys():  # killed before it was drawn
+            if trial.state == TrialState.RUNNING:
+                study.tell(trial.number, state=TrialState.FAIL)
+            continue
+        job = _job(space, trial)
+        if trial.state == TrialState.COMPLETE:
+            results[trial.number] = finished(job, folder)
+        elif trial.state == TrialState.FAIL:
+            results[trial.number] = _failure(job, folder, wanted)
+        else:
+            left.append((trial.number, job))
+    return results, left
 
 
 def _job(space: Space, trial: Any) -> Job:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import torch
 
 from data.solutions import scorer_fingerprint
-from data.solutions.fingerprint import weights_stamp
+from data.solutions.fingerprint import parameters_digest, weights_stamp
 
 HOW = {"locator": "boxed", "aggregate": "mean", "span": "overlap"}
 
@@ -61,3 +65,26 @@ def test_an_adapter_changes_it(make_model, tokenizer) -> None:
 
 def test_a_hub_id_has_no_stamp() -> None:
     assert weights_stamp("owner/name") is None
+
+
+def test_what_zero_3_has_spread_is_put_together_first(make_model, monkeypatch) -> None:
+    """A rank holds parts, whose numbers say nothing of the model."""
+    model = make_model(seed=3)
+    whole = parameters_digest(model)
+    kept = {}
+    for number, parameter in enumerate(model.parameters()):
+        kept[id(parameter)], parameter.ds_id = parameter.data, number
+        parameter.data = torch.empty(0)
+
+    @contextmanager
+    def gathered(parameters: list[torch.nn.Parameter]) -> Iterator[None]:
+        for one in parameters:
+            one.data = kept[id(one)]
+        yield
+        for one in parameters:
+            one.data = torch.empty(0)
+
+    zero = SimpleNamespace(GatheredParameters=gathered)
+    monkeypatch.setitem(sys.modules, "deepspeed", SimpleNamespace(zero=zero))
+    assert parameters_digest(model) == whole
+    assert all(parameter.numel() == 0 for parameter in model.parameters())

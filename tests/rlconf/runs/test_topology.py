@@ -125,6 +125,11 @@ def test_no_difference(asked, found):
         (Asked(kind="DEEPSPEED", zero_stage=2), TWO, "stage 2 was asked for and stage 3 runs"),
         (
             Asked(),
+            [replace(CPU, precision="bf16", wanted="no")],
+            "ask for the precision no and bf16 runs, .*--mixed_precision no",
+        ),
+        (
+            Asked(),
             [replace(one, clipping=0.0, max_grad_norm=1.0) for one in TWO],
             "max_grad_norm=1.0 and DeepSpeed clips gradients at norm 0, .*auto",
         ),
@@ -153,12 +158,14 @@ def test_differences(asked, found, says):
 def test_what_is_found_on_a_state():
     state = SimpleNamespace(
         distributed_type=SimpleNamespace(value="DEEPSPEED"),
+        mixed_precision="bf16",
         deepspeed_plugin=SimpleNamespace(zero_stage=2, deepspeed_config={"gradient_clipping": 0.5}),
     )
     accelerator = SimpleNamespace(state=state, device="cuda:0", num_processes=4)
-    arguments = SimpleNamespace(max_grad_norm=1.0)
+    arguments = SimpleNamespace(max_grad_norm=1.0, bf16=False, fp16=True)
     seen = found(SimpleNamespace(accelerator=accelerator, args=arguments))
-    assert seen == Found(platform.node(), "cuda:0", 4, "DEEPSPEED", 2, None, 0.5, 1.0)
+    place = (platform.node(), "cuda:0", 4, "DEEPSPEED", 2, None)
+    assert seen == Found(*place, 0.5, 1.0, "bf16", "fp16")
 
 
 @pytest.mark.parametrize(
