@@ -169,7 +169,7 @@ def differences(asked: Asked, found: Sequence[Found]) -> list[str]:
     if not first.model_kept and first.kind == "FSDP":
         problems.append(
             "under these settings of FSDP a checkpoint holds no model: set fsdp_state_dict_type: "
-            "FULL_STATE_DICT in the launcher's file, or +trainer.fsdp_config.state_dict_type="
+            "FULL_STATE_DICT in the launcher's file, or trainer.fsdp_config.state_dict_type="
             "FULL_STATE_DICT"
         )
     return problems + _device_differences(asked, found)
