@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["load_of", "shape_of", "told"]
 
 # Numbers that an optimiser keeps for each parameter, in the parameter's own type; AdamW's two are
-# the default, and 8-bit optimisers keep a byte each.
+# the default. Those of few bits keep so many bytes of each (the scale of a block is left out).
 _STATES = {"sgd": 0.0, "adafactor": 0.0, "lion": 1.0, "rmsprop": 1.0, "adagrad": 1.0}
+_STATE_BYTES = {"8bit": 1.0, "4bit": 0.5}
 # Bytes of a weight in 4 bits with its block's scale: Dettmers et al. 2023 (QLoRA), section 3.
 _QUANTISED = {True: 0.5 + 0.127 / 8, False: 0.5 + 0.5 / 8}
 
@@ -107,16 +108,23 @@ def load_of(
         kept: bytes of a weight as it is loaded.
     """
     sharding = _sharding(config, batch.ranks)
+    mixed, zero, loaded = args.bf16 or args.fp16, sharding.startswith("zero"), kept
+    if zero and mixed:
+        kept = loaded = min(kept, 2)  # DeepSpeed turns the weights into 16 bits
+    trained = 4 if config.peft is not None else max(1, math.ceil(kept))
+    if sharding == "fsdp" and mixed:
+        trained = 4  # Accelerate turns what is trained into float32
+        kept = kept if config.peft is not None else 4
     precision: Precision = "float32"
     if kept < 4:
         precision = "bfloat16"
-    elif args.bf16:
-        precision = "bfloat16" if sharding.startswith("zero") else "autocast"
-    if sharding.startswith("zero") and args.bf16:
-        kept = min(kept, 2)  # DeepSpeed turns the weights into bfloat16
+    elif mixed:
+        precision = "autocast"
     optimiser = str(getattr(args.optim, "value", args.optim))
     states = next((value for name, value in _STATES.items() if name in optimiser), 2.0)
-    trained = 4 if config.peft is not None else max(1, math.ceil(kept))
+    state_bytes = next((n for name, n in _STATE_BYTES.items() if name in optimiser), None)
+    if state_bytes is not None:
+        states *= state_bytes / (4 if zero else trained)
     return Load(
         rows=batch.micro_batch + replayed,
         generated=batch.micro_batch * batch.steps_per_generation,
@@ -124,8 +132,9 @@ def load_of(
         completion=completion,
         weight_bytes=kept,
         trained_bytes=trained,
+        reference_bytes=loaded,
         precision=precision,
-        states=states / trained if "8bit" in optimiser else states,
+        states=states,
         ranks=batch.ranks,
         sharding=sharding,
         checkpointing=bool(args.gradient_checkpointing),
@@ -212,13 +221,15 @@ def _lines(
     shared = {"none": "", "ddp": "", "fsdp": ", FSDP"}.get(load.sharding)
     shared = f", ZeRO-{load.sharding[-1]}" if shared is None else shared
     over = f" over {load.ranks} ranks" if load.ranks > 1 else ""
+    half = args.fp16 and load.precision == "bfloat16"
+    precision = "float16" if half else load.precision
     cache = f"KV cache {size(found.parts['KV cache'])}"
     if load.engine:
         cache = "without vLLM's own"
     own = f", {shape.trained / 1e6:.3g} M trained" if shape.adapter else ""
     lines = [
         f"of one process on {where}: {shape.parameters / 1e6:.4g} M parameters{own}, "
-        f"{load.precision}{shared}{over}; rows of {load.prompt} + {load.completion} tokens",
+        f"{precision}{shared}{over}; rows of {load.prompt} + {load.completion} tokens",
         "in every phase: " + _sum(found.stays),
         f"generation: {size(found.phases['generation'])}, {cache}",
         f"scoring without gradient: {size(found.phases['scoring'])}",

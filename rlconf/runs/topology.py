@@ -51,6 +51,7 @@ class Found:
         max_grad_norm: the norm at which the trainer would have it.
         precision: mixed precision, as Accelerate names it: no, bf16, fp16; None: not known yet.
         wanted: the one that the trainer's settings ask for.
+        model_kept: whether checkpoints hold a model (or the adapter) that `from_pretrained` reads.
     """
 
     host: str
@@ -63,6 +64,7 @@ class Found:
     max_grad_norm: float | None = None
     precision: str | None = None
     wanted: str | None = None
+    model_kept: bool = True
 
 
 def started(world: World) -> Found:
@@ -87,7 +89,18 @@ def found(trainer: Any) -> Found:
         max_grad_norm=trainer.args.max_grad_norm,
         precision=state.mixed_precision,
         wanted=next((name for name in _PRECISIONS if getattr(trainer.args, name)), "no"),
+        model_kept=_keeps_model(trainer, plugin, sharding),
     )
+
+
+def _keeps_model(trainer: Any, deepspeed: Any, fsdp: Any) -> bool:
+    """Whether Hugging Face's `Trainer.save_model` gathers the weights that are shared out."""
+    if fsdp is not None:
+        return str(getattr(fsdp.state_dict_type, "name", "")) == "FULL_STATE_DICT"
+    if deepspeed is None or deepspeed.zero_stage != 3 or hasattr(trainer.model, "peft_config"):
+        return True  # of an adapter what is trained is gathered whatever the settings say
+    zero = deepspeed.deepspeed_config.get("zero_optimization") or {}
+    return zero.get("stage3_gather_16bit_weights_on_model_save") is True
 
 
 def differences(asked: Asked, found: Sequence[Found]) -> list[str]:
@@ -146,6 +159,18 @@ def differences(asked: Asked, found: Sequence[Found]) -> list[str]:
             f"the trainer's settings ask for the precision {first.wanted} and {first.precision} "
             "runs, as the launcher's file says: set trainer.bf16 and trainer.fp16 like it, or "
             f"start with --mixed_precision {first.wanted}"
+        )
+    if not first.model_kept and first.kind == "DEEPSPEED":
+        problems.append(
+            "under these settings of ZeRO-3 a checkpoint holds no model: set "
+            "zero3_save_16bit_model: true in the launcher's file, or, in DeepSpeed's under "
+            'zero_optimization, "stage3_gather_16bit_weights_on_model_save": true'
+        )
+    if not first.model_kept and first.kind == "FSDP":
+        problems.append(
+            "under these settings of FSDP a checkpoint holds no model: set fsdp_state_dict_type: "
+            "FULL_STATE_DICT in the launcher's file, or trainer.fsdp_config.state_dict_type="
+            "FULL_STATE_DICT"
         )
     return problems + _device_differences(asked, found)
 

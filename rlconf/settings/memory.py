@@ -1,6 +1,7 @@
 """How much memory a process of GRPO takes, phase by phase, by arithmetic.
 
-What stays (weights, optimiser state, reference model), and what each phase needs beside it:
+What stays (weights, optimiser state, reference model, DDP's buckets), and what each phase needs
+beside it:
 
     generation   KV cache + logits of one token + working space of a layer
     scoring      working space of a layer + tiles of logits; no gradient, nothing is kept
@@ -25,6 +26,7 @@ __all__ = [
     "Load",
     "Shape",
     "activations",
+    "buckets",
     "gathered",
     "gradients",
     "kv_cache",
@@ -104,8 +106,11 @@ class Load:
         completion: most tokens of a completion.
         weight_bytes: of an element of the model as it is kept; below 1 where it is quantised.
         trained_bytes: of an element that is trained.
-        precision: of the computation; "autocast" is bf16=true on float32 weights.
-        states: numbers that the optimiser keeps for each trained one.
+        reference_bytes: of an element of the reference model; None: as of the model.
+        precision: of the computation, float16 counted as bfloat16; "autocast" is bf16=true or
+            fp16=true on float32 weights.
+        states: numbers that the optimiser keeps for each trained one, of the size of its own
+            parameters: float32 under DeepSpeed, else `trained_bytes`.
         ranks: processes.
         sharding: what they share out.
         checkpointing: whether activations are computed again in the backward.
@@ -122,6 +127,7 @@ class Load:
     completion: int
     weight_bytes: float = 4
     trained_bytes: int = 4
+    reference_bytes: float | None = None
     precision: Precision = "float32"
     states: float = 2
     ranks: int = 1
@@ -186,20 +192,21 @@ def gathered(shape: Shape, load: Load) -> float:
 
 
 def gradients(shape: Shape, load: Load) -> float:
-    """One for each trained parameter; ZeRO-2, ZeRO-3 and FSDP share them out.
+    """One for each trained parameter; ZeRO-2, ZeRO-3 and FSDP share them out."""
+    return shape.trained * load.trained_bytes / load.share("zero2", "zero3", "fsdp")
 
-    DDP holds them twice: its buckets are copies.
-    """
-    own = shape.trained * load.trained_bytes
-    if load.sharding == "ddp" and load.ranks > 1:
-        own *= 2
-    return own / load.share("zero2", "zero3", "fsdp")
+
+def buckets(shape: Shape, load: Load) -> float:
+    """Copies of all gradients, which DDP's reducer holds from its construction on."""
+    if load.share("ddp") == 1:
+        return 0.0
+    return gradients(shape, load)
 
 
 def optimiser_state(shape: Shape, load: Load) -> float:
     """`states` numbers for each trained parameter: two of AdamW, in the parameter's own type.
 
-    DeepSpeed keeps them in float32 beside a float32 copy of the parameter: 12 bytes with AdamW.
+    DeepSpeed has the optimiser work on a float32 copy of the parameter: 12 bytes with AdamW.
     """
     if load.sharding.startswith("zero"):
         return shape.trained * 4 * (load.states + 1) / load.ranks
@@ -210,7 +217,8 @@ def reference(shape: Shape, load: Load) -> float:
     """A second model for the KL term; none under LoRA, where the adapter is switched off for it."""
     if not load.beta or shape.adapter:
         return 0.0
-    return shape.parameters * load.weight_bytes / load.share("zero3", "fsdp")
+    width = load.weight_bytes if load.reference_bytes is None else load.reference_bytes
+    return shape.parameters * width / load.share("zero3", "fsdp")
 
 
 def activations(shape: Shape, load: Load) -> float:
@@ -225,7 +233,8 @@ def activations(shape: Shape, load: Load) -> float:
         bfloat16   16 H +  8 A +  8 I + 2 keys     a norm computes in float32
         autocast   26 H +  8 A +  8 I + 2 keys     and a bfloat16 copy of each matrix
 
-    Gradient checkpointing keeps the input of each layer, and all of the one that is computed again.
+    FSDP gathers the matrices in bfloat16, which needs no copies (`gathered`). Gradient
+    checkpointing keeps the input of each layer, and all of the one that is computed again.
     """
     keys = load.prompt + load.completion if load.masks else 0
     of_hidden = {"float32": 24, "bfloat16": 16, "autocast": 26}[load.precision]
@@ -236,7 +245,7 @@ def activations(shape: Shape, load: Load) -> float:
     last = of_hidden / 2 * shape.hidden  # the norm after the last layer
     kept = layer + shape.layers * stream if load.checkpointing else shape.layers * layer
     copies = 0.0
-    if load.precision == "autocast":
+    if load.precision == "autocast" and load.share("fsdp") == 1:
         copies = 2.0 * (shape.parameters - shape.embeddings)
         if load.checkpointing:
             copies /= shape.layers
@@ -298,6 +307,7 @@ def ledger(shape: Shape, load: Load) -> Ledger:
         "optimiser": optimiser_state(shape, load),
         "reference": reference(shape, load),
         "gathered layers": gathered(shape, load),
+        "DDP buckets": buckets(shape, load),
     }
     base = sum(stays.values())
     kept, own = activations(shape, load), gradients(shape, load)

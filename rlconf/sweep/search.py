@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shlex
 import signal
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,17 @@ from rlconf.settings.problems import Problem, is_installed, raise_all
 from rlconf.settings.schema import Config
 from rlconf.sweep import plan as planning
 from rlconf.sweep.expand import Job
+from rlconf.sweep.metric import is_evaluated, numbers, obstacle, value_of
 from rlconf.sweep.processes import Ended, Signals, last_line
 from rlconf.sweep.run import error_of, finish, finished, line, run_jobs
 from rlconf.sweep.space import Space, read_space
+from rlconf.sweep.study import is_drawn, is_repeat, job_of, next_trial, open_study
 from rlconf.sweep.table import FAILED, FINISHED, STOPPED, Result
 
-__all__ = ["Search", "choose_folder", "search", "value_of"]
+__all__ = ["Search", "choose_folder", "search"]
 
 NAME = "search.json"
-STUDY = "study.db"
+SPLIT = "evaluate.split"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Search:
 def search(arguments: Sequence[str], wanted: Search, resume: bool = False) -> int:
     """Search a space and put all trials into one table, the best first.
 
+    Trials are evaluated on the dev split unless another is given.
+
     Args:
         arguments: overrides, some of them with a range.
         wanted: what is looked for.
@@ -76,7 +79,10 @@ def search(arguments: Sequence[str], wanted: Search, resume: bool = False) -> in
         text = "rlconf search needs the package optuna: pip install 'rlconf[optuna]'"
         problems.append(Problem(text, ()))
     raise_all(problems)
-    config = _checked(space)
+    typed = [one.lstrip("+").partition("=")[0] for one in (*space.ranges, *space.fixed)]
+    if not {SPLIT, "evaluate"} & set(typed):
+        space = replace(space, fixed=[*space.fixed, f"{SPLIT}=dev"])
+    config = _checked(space, wanted.metric)
     content = _content(space, wanted, arguments)
     folder, notes = choose_folder(config, content, resume)
     with claim(RunFolder(folder)):
@@ -125,23 +131,15 @@ def choose_folder(
     return own, [f"going on with {own}"]
 
 
-def value_of(result: Result, folder: Path, metric: str) -> float | None:
-    """The metric of a finished trial; None if it has none, or none that is a finite number."""
-    found = result.figures.get(metric)
-    if found is None:
-        facts = manifest.read(RunFolder(folder / result.job.name).manifest)
-        found = ((facts.get("sessions") or [{}])[-1].get("totals") or {}).get(metric)
-    return float(found) if isinstance(found, int | float) and math.isfinite(found) else None
-
-
-def _checked(space: Space) -> Config:
+def _checked(space: Space, metric: str) -> Config:
     """The configuration of the first corner; every end of every range is checked."""
     wrong: dict[str, Problem] = {}
     configs = []
     for job in space.corners():
         config, found = compose.examine(job.overrides)
         configs.append(config)
-        for problem in found:
+        hindered = obstacle(metric, config)
+        for problem in [*found, *([Problem(hindered)] if hindered else [])]:
             wrong.setdefault(problem.text, Problem(f"{problem.text} (with {job.label})"))
     raise_all(list(wrong.values()))
     return configs[0]
@@ -149,8 +147,10 @@ def _checked(space: Space) -> Config:
 
 def _content(space: Space, wanted: Search, arguments: Sequence[str]) -> dict[str, Any]:
     """What `search.json` holds; the same for the same search."""
+    options = ["--metric", wanted.metric, *(["--minimise"] if wanted.minimise else [])]
+    options += ["--trials", str(wanted.trials), "--jobs", str(wanted.at_once)]
     told: dict[str, Any] = {
-        "command": shlex.join(["rlconf", "search", *arguments]),
+        "command": shlex.join(["rlconf", "search", *options, *arguments]),
         "folder": os.getcwd(),
         "metric": wanted.metric,
         "direction": "minimize" if wanted.minimise else "maximize",
@@ -168,28 +168,8 @@ def _same(folder: Path, content: Mapping[str, Any]) -> bool:
     return all(there.get(key) == content[key] for key in ("metric", "direction", "space", "fixed"))
 
 
-def _study(folder: Path, wanted: Search, seed: int) -> Any:
-    """Optuna's study in the folder, made if it is not there."""
-    import optuna
-    from sqlalchemy.engine import URL
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    url = URL.create("sqlite", database=str(folder / STUDY))
-    study = optuna.create_study(
-        study_name="search",
-        storage=url.render_as_string(),
-        direction="minimize" if wanted.minimise else "maximize",
-        load_if_exists=True,
-    )
-    # The draws of a search that goes on are not those that it began with.
-    study.sampler = optuna.samplers.TPESampler(
-        seed=seed + len(study.trials), constant_liar=wanted.at_once > 1
-    )
-    return study
-
-
 def _run(space: Space, wanted: Search, config: Config, folder: Path, reporter: Reporter) -> int:
-    study = _study(folder, wanted, config.seed)
+    study = open_study(folder, wanted.minimise, config.seed, wanted.at_once)
     results, left = _so_far(study, space, folder, wanted)
     with Signals() as signals:
         while len(results) < wanted.trials and not signals.seen:
@@ -197,10 +177,13 @@ def _run(space: Space, wanted: Search, config: Config, folder: Path, reporter: R
             now, left = left[:room], left[room:]
             resumed = bool(now)
             while not resumed and len(now) < room:
-                trial = study.ask()
-                for key, one in space.ranges.items():
-                    one.ask(trial, key)
-                now.append((trial.number, _job(space, trial)))
+                trial = next_trial(study, space)
+                if trial is None:
+                    break
+                now.append((trial.number, job_of(space, trial)))
+            if not now:
+                reporter.say(f"all {space.size} settings of the space were tried: the search ends")
+                break
             numbers = {job.name: number for number, job in now}
 
             def ended(result: Result, one: Ended, numbers: dict[str, int] = numbers) -> None:
@@ -208,14 +191,18 @@ def _run(space: Space, wanted: Search, config: Config, folder: Path, reporter: R
                 result = _tell(study, number, result, folder, wanted)
                 if result.status != STOPPED:
                     results[number] = result
-                reporter.say(f"[{number + 1}/{wanted.trials}] {line(result, one)}")
+                reporter.say(f"[{len(results)}/{wanted.trials}] {line(result, one)}")
 
             jobs = [(job, config.launch.processes or 1) for _, job in now]
             run_jobs(jobs, folder, wanted.at_once, resumed, ended, signals)
+            lacking = _lacking(results.values(), folder, wanted.metric)
+            if lacking is not None:
+                reporter.say(lacking)
+                break
     ordered = _best_first(results.values(), folder, wanted)
     if ordered:
         finish(ordered, folder, reporter)
-        _say_best(ordered[0], folder, wanted, reporter)
+        _say_best(ordered[0], folder, wanted, config, reporter)
     if signals.seen:
         name = signal.Signals(signals.seen).name
         reporter.say(f"{name}: stopped. To go on, repeat the command with --resume")
@@ -232,11 +219,11 @@ def _so_far(
     results: dict[int, Result] = {}
     left: list[tuple[int, Job]] = []
     for trial in study.trials:
-        if trial.params.keys() != space.ranges.keys():  # killed before it was drawn
+        if is_repeat(trial) or not is_drawn(trial, space):  # the latter were killed on the way
             if trial.state == TrialState.RUNNING:
                 study.tell(trial.number, state=TrialState.FAIL)
             continue
-        job = _job(space, trial)
+        job = job_of(space, trial)
         if trial.state == TrialState.COMPLETE:
             results[trial.number] = finished(job, folder)
         elif trial.state == TrialState.FAIL:
@@ -244,15 +231,6 @@ def _so_far(
         else:
             left.append((trial.number, job))
     return results, left
-
-
-def _job(space: Space, trial: Any) -> Job:
-    """The run of a trial: its number and what Optuna chose."""
-    values = [
-        value if isinstance(value := trial.params[key], str) else repr(value)
-        for key in space.ranges
-    ]
-    return space.job(f"{trial.number:03}", values)
 
 
 def _tell(study: Any, number: int, result: Result, folder: Path, wanted: Search) -> Result:
@@ -274,9 +252,25 @@ def _failure(job: Job, folder: Path, wanted: Search) -> Result:
     run = RunFolder(folder / job.name)
     reason = error_of(run) or last_line(folder / f"{job.name}.log")
     if manifest.read(run.manifest).get("status") == manifest.FINISHED:
-        known = ", ".join(finished(job, folder).figures) or "none"
-        reason = f"it has no finite {wanted.metric}; its figures: {known}"
+        known = ", ".join(numbers(finished(job, folder), folder)) or "nothing"
+        reason = f"it has no finite {wanted.metric}; it has: {known}"
     return Result(job, FAILED, {}, reason)
+
+
+def _lacking(results: Collection[Result], folder: Path, metric: str) -> str | None:
+    """Why no further trial helps: one was trained and lacks the metric, and none has it."""
+    if any(one.status == FINISHED for one in results):
+        return None
+    for one in results:
+        status = manifest.read(RunFolder(folder / one.job.name).manifest).get("status")
+        if status == manifest.FINISHED:
+            known = numbers(finished(one.job, folder), folder)
+            if metric not in known:
+                return (
+                    f"the search ends: {one.job.name} was trained and has no {metric}. Choose with "
+                    f"--metric what it has: {', '.join(known) or 'nothing'}"
+                )
+    return None
 
 
 def _best_first(results: Any, folder: Path, wanted: Search) -> list[Result]:
@@ -290,9 +284,17 @@ def _best_first(results: Any, folder: Path, wanted: Search) -> list[Result]:
     return sorted(results, key=rank)
 
 
-def _say_best(best: Result, folder: Path, wanted: Search, reporter: Reporter) -> None:
+def _say_best(
+    best: Result, folder: Path, wanted: Search, config: Config, reporter: Reporter
+) -> None:
     value = value_of(best, folder, wanted.metric) if best.status == FINISHED else None
     if value is None:
         return
     reporter.say(f"best {wanted.metric}: {value:.4g} with {best.job.label}")
-    reporter.say(f"its run again: {shlex.join(['rlconf', 'train', *best.job.overrides])}")
+    own = [one for one in best.job.overrides if not one.lstrip("+").startswith("run.")]
+    reporter.say(f"its run again: {shlex.join(['rlconf', 'train', *own])}")
+    if is_evaluated(wanted.metric):
+        reporter.say(
+            f"{wanted.metric} is of the {config.evaluate.split} split, on which the search chose: "
+            f"measure anew, over several seeds, with {SPLIT}=test"
+        )

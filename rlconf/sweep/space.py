@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,11 @@ class Choice:
         """Values that stand for all when settings are checked."""
         return self.values
 
+    @property
+    def members(self) -> Sequence[str]:
+        """All that may be drawn."""
+        return self.values
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -72,6 +78,16 @@ class Numbers:
         """Values that stand for all when settings are checked."""
         return repr(self.low), repr(self.high)
 
+    @property
+    def members(self) -> Sequence[float] | None:
+        """All that may be drawn; None: any number between."""
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return range(self.low, self.high + 1, int(self.step or 1))
+        if self.step is None:
+            return None
+        steps = round((self.high - self.low) / self.step)
+        return [self.low + place * self.step for place in range(steps + 1)]
+
 
 @dataclass(frozen=True)
 class Space:
@@ -92,6 +108,26 @@ class Space:
             for key, value in zip(self.ranges, values, strict=True)
         ]
         return make_job(name, [*(("", "", one) for one in self.fixed), *chosen])
+
+    @property
+    def size(self) -> int | None:
+        """How many points it has; None: any number."""
+        members = [one.members for one in self.ranges.values()]
+        return None if None in members else math.prod(len(one) for one in members if one)
+
+    def point(self, number: int) -> dict[str, str | float]:
+        """The point of a space that has a size; the last key changes fastest.
+
+        Args:
+            number: from 0 to size - 1.
+        """
+        found: dict[str, str | float] = {}
+        for key, one in reversed(self.ranges.items()):
+            members = one.members
+            assert members is not None
+            number, place = divmod(number, len(members))
+            found[key] = members[place]
+        return found
 
     def corners(self) -> list[Job]:
         """Jobs that hold each end of each range, the others at their first."""

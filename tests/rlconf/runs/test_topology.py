@@ -139,6 +139,16 @@ def test_no_difference(asked, found):
             "version 2 was asked for and version 1",
         ),
         (Asked(kind="NO", by="launch"), [replace(CPU, processes=2)] * 2, "one process and 2 run"),
+        (
+            Asked(),
+            [replace(one, model_kept=False) for one in TWO],
+            "ZeRO-3 a checkpoint holds no model: set zero3_save_16bit_model: true",
+        ),
+        (
+            Asked(),
+            [replace(CPU, kind="FSDP", model_kept=False)],
+            "FSDP a checkpoint holds no model: set fsdp_state_dict_type: FULL_STATE_DICT",
+        ),
         (Asked(cpu=False), [CPU], "rank 0 runs on the CPU"),
         (Asked(cpu=True), TWO, "use_cpu=true and a rank runs on an accelerator"),
         (Asked(), [GPU, replace(GPU, device="cpu")], "rank 1 runs on the CPU and others"),
@@ -166,6 +176,52 @@ def test_what_is_found_on_a_state():
     seen = found(SimpleNamespace(accelerator=accelerator, args=arguments))
     place = (platform.node(), "cuda:0", 4, "DEEPSPEED", 2, None)
     assert seen == Found(*place, 0.5, 1.0, "bf16", "fp16")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "model", "kept"),
+    [
+        ("DEEPSPEED", {"hf_ds_config": str(ROOT / "scripts/launch/zero3.json")}, {}, True),
+        ("DEEPSPEED", {"zero_stage": 3}, {}, False),
+        ("DEEPSPEED", {"zero_stage": 3, "zero3_save_16bit_model": True}, {}, True),
+        ("DEEPSPEED", {"zero_stage": 3}, {"peft_config": {}}, True),  # adapters are gathered
+        ("DEEPSPEED", {"zero_stage": 2}, {}, True),
+        ("FSDP", {"state_dict_type": "FULL_STATE_DICT"}, {}, True),
+        ("FSDP", {}, {}, False),  # SHARDED_STATE_DICT is Accelerate's default
+        ("FSDP", {"state_dict_type": "SHARDED_STATE_DICT"}, {"peft_config": {}}, False),
+    ],
+)
+def test_whether_checkpoints_hold_a_model(kind, settings, model, kept):
+    """By the plug-ins that Accelerate makes."""
+    from accelerate.utils import DeepSpeedPlugin, FullyShardedDataParallelPlugin
+
+    sharded = kind == "FSDP"
+    state = SimpleNamespace(
+        distributed_type=SimpleNamespace(value=kind),
+        mixed_precision="no",
+        deepspeed_plugin=None if sharded else DeepSpeedPlugin(**settings),
+        fsdp_plugin=FullyShardedDataParallelPlugin(fsdp_version=2, **settings) if sharded else None,
+    )
+    trainer = SimpleNamespace(
+        accelerator=SimpleNamespace(state=state, device="cuda:0", num_processes=1),
+        args=SimpleNamespace(max_grad_norm=0, bf16=False, fp16=False),
+        model=SimpleNamespace(**model),
+    )
+    assert found(trainer).model_kept is kept
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", None])
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_the_precision_of_a_deepspeed_file_is_the_trainer_s(stage, precision, tmp_path):
+    from transformers import TrainingArguments
+    from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
+
+    file = HfTrainerDeepSpeedConfig(str(ROOT / f"scripts/launch/zero{stage}.json"))
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to=[])
+    arguments.bf16, arguments.fp16 = precision == "bf16", precision == "fp16"  # no GPU is needed
+    file.trainer_config_process(arguments)
+    asked_for = {name: file.config[name]["enabled"] for name in ("bf16", "fp16")}
+    assert asked_for == {"bf16": precision == "bf16", "fp16": precision == "fp16"}
 
 
 @pytest.mark.parametrize(

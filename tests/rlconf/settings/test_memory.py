@@ -29,7 +29,7 @@ def on(sharding: memory.Sharding, ranks: int = 4, **more: object) -> Load:
     ("sharding", "weights", "gradients", "state"),
     [  # of 2800 float32 parameters on 4 ranks
         ("none", 11200, 11200, 22400),
-        ("ddp", 11200, 22400, 22400),  # buckets
+        ("ddp", 11200, 11200, 22400),
         ("zero1", 11200, 11200, 8400),  # 12 bytes / 4: two numbers and a copy
         ("zero2", 11200, 2800, 8400),
         ("zero3", 2800, 2800, 8400),
@@ -43,6 +43,14 @@ def test_what_each_way_of_sharding_leaves_on_a_process(sharding, weights, gradie
     assert memory.optimiser_state(SHAPE, load) == state
 
 
+@pytest.mark.parametrize("phase", ["generation", "scoring", "training"])
+def test_ddp_holds_a_copy_of_the_gradients_in_every_phase(phase):
+    alone, two = memory.ledger(SHAPE, on("ddp", 1)), memory.ledger(SHAPE, on("ddp", 2))
+    assert "DDP buckets" not in alone.stays
+    assert two.stays["DDP buckets"] == 11200
+    assert two.phases[phase] - alone.phases[phase] == 11200
+
+
 def test_an_adapter_leaves_gradients_and_state_of_its_own_only():
     load = replace(LOAD, weight_bytes=0.5, trained_bytes=4)
     assert memory.weights(LORA, load) == 2800 * 0.5 + 100 * 4
@@ -51,6 +59,7 @@ def test_an_adapter_leaves_gradients_and_state_of_its_own_only():
     assert memory.reference(LORA, replace(load, beta=True)) == 0
     assert memory.reference(SHAPE, replace(LOAD, beta=True)) == 11200
     assert memory.reference(SHAPE, LOAD) == 0
+    assert memory.reference(SHAPE, replace(LOAD, beta=True, reference_bytes=2)) == 5600
 
 
 def test_sharded_layers_are_put_together_for_a_while():
@@ -75,6 +84,11 @@ def test_activations_of_each_token_in_each_layer(precision, a_token, last, copie
     again = replace(load, checkpointing=True)
     expected = 16 * (a_token + 2 * stream + last) + copies / 2
     assert memory.activations(SHAPE, again) == expected
+
+
+def test_fsdp_keeps_no_copies_of_the_matrices():
+    one, two = (on("fsdp", ranks, precision="autocast") for ranks in (1, 2))
+    assert memory.activations(SHAPE, one) - memory.activations(SHAPE, two) == 2 * 2000
 
 
 def test_a_mask_that_is_no_tensor_is_not_kept():

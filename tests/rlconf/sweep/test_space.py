@@ -86,3 +86,15 @@ def test_what_is_no_space(arguments: list[str], says: str) -> None:
     _, problems = read_space(arguments)
     assert len(problems) == 1
     assert says in problems[0].text
+
+
+def test_the_points_of_a_finite_space() -> None:
+    arguments = ["a=x,y", "b=int(interval(1,2))", "c=range(0,0.3,0.1)", "d=range(4,9,2)"]
+    space, _ = read_space(arguments)
+    assert space.size == 2 * 2 * 3 * 3
+    points = [tuple(space.point(number).values()) for number in range(36)]
+    assert len(set(points)) == 36
+    assert space.point(0) == {"a": "x", "b": 1, "c": 0, "d": 4}
+    assert space.point(35) == {"a": "y", "b": 2, "c": pytest.approx(0.2), "d": 8}
+    assert read_space([*arguments, "e=interval(0,1)"])[0].size is None
+    assert read_space(["k=int(interval(1,1000000000))"])[0].point(10**9 - 1) == {"k": 10**9}
