@@ -6,6 +6,7 @@ rollouts, and keeps one JSON line a run. What is there already is not run again.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -60,6 +61,28 @@ def seeds(text: str) -> list[int]:
     """`0-4` as 0 to 4, `3` as 3."""
     first, _, last = text.partition("-")
     return list(range(int(first), int(last or first) + 1))
+
+
+def command_line(
+    description: str, regimes: Iterable[str], arms: Iterable[str]
+) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """The parser of `run` and `table`, and that of `run` alone, for a benchmark of its own options.
+
+    Args:
+        description: the benchmark's.
+        regimes, arms: by name, of which `run` takes some, or all by default.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    runner = commands.add_parser("run")
+    for name, choices in (("--regimes", list(regimes)), ("--arms", list(arms))):
+        runner.add_argument(name, nargs="+", default=choices, choices=choices)
+    runner.add_argument("--seeds", default="0-4", help="a range, both ends included")
+    runner.add_argument("--minutes", type=float, default=8)
+    commands.add_parser("table")
+    return parser, runner
 
 
 def recipe(**changes: Any) -> Any:

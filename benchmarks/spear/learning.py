@@ -11,7 +11,6 @@ The processor time of a step is that of the process, without those tests.
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -268,17 +267,7 @@ def table() -> None:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    runner = commands.add_parser("run")
-    runner.add_argument("--regimes", nargs="+", default=list(REGIMES), choices=REGIMES)
-    runner.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
-    runner.add_argument("--seeds", default="0-4", help="a range, both ends included")
-    runner.add_argument("--minutes", type=float, default=8)
-    commands.add_parser("table")
-    options = parser.parse_args()
+    options = paired.command_line(__doc__, REGIMES, ARMS)[0].parse_args()
     if options.command == "table":
         table()
         return

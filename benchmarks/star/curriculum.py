@@ -15,7 +15,6 @@ is over rollouts.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import time
 from collections import defaultdict
@@ -313,17 +312,8 @@ def table() -> None:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    runner = commands.add_parser("run")
-    runner.add_argument("--regimes", nargs="+", default=list(REGIMES), choices=REGIMES)
-    runner.add_argument("--seeds", default="0-4", help="a range, both ends included")
-    runner.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
-    runner.add_argument("--minutes", type=float, default=8)
+    parser, runner = paired.command_line(__doc__, REGIMES, ARMS)
     runner.add_argument("--keep", type=Path, help="folder for the trained models")
-    commands.add_parser("table")
     options = parser.parse_args()
     if options.command == "table":
         table()
