@@ -70,7 +70,8 @@ def command_line(
 
     Args:
         description: the benchmark's.
-        regimes, arms: by name, of which `run` takes some, or all by default.
+        regimes: by name; `run` takes those it is told, all by default.
+        arms: the same.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
