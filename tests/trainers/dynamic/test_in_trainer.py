@@ -115,6 +115,23 @@ def test_places_without_variance_go_to_other_prompts(build) -> None:
     assert 0 < own["refill_tokens"] < log["num_tokens"]
 
 
+def test_evaluation_is_left_alone(build, prompts) -> None:
+    """Its groups without variance stay, and no prompt of the cursor is used up."""
+    held_out = prompts.add_column("number", list(range(len(prompts)))).select(range(4))
+    settings = {"eval_strategy": "steps", "eval_steps": 1, "per_device_eval_batch_size": 16}
+    runs = [
+        Run(build, range(4, 32), dynamic=DynamicSettings(), eval_dataset=held_out, settings=one)
+        for one in ({}, settings)
+    ]
+    history = runs[1].trainer.state.log_history
+    evaluations = [entry for entry in history if "eval_loss" in entry]
+    assert len(evaluations) == 2
+    assert not [name for entry in evaluations for name in entry if "dynamic/" in name]
+    states = [run.trainer.dynamic.state_dict() for run in runs]
+    assert states[0] == states[1]
+    assert states[0]["cursor"]["place"] > 0
+
+
 def test_a_batch_without_refills_is_trls(build) -> None:
     plain = Run(build, range(32))
     run = Run(build, range(32), dynamic=DynamicSettings(keep_left_over=True))
