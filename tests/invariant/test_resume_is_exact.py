@@ -122,6 +122,11 @@ def hit(completions, answer, **_):
     return [float(gold in text) for text, gold in zip(completions, answer, strict=True)]
 
 
+def half_alike(completions, id, **_):
+    """By the prompt alone, so that which groups have variance is no matter of the draws."""
+    return [float(at % 2 and int(one[1:]) % 2 == 0) for at, one in enumerate(id)]
+
+
 class Counting:
     """A part with a state: a reward that drifts with the number of times it was asked."""
 
@@ -163,8 +168,8 @@ def run(make_model, tokenizer, grpo_config, prompts, digit_reward):
         rows = prompts.select(range(settings.pop("generation_rows", 32)))
         rows = rows.add_column("id", [f"q{i}" for i in range(len(rows))])
         rewards = [digit_reward, Counting(), *([] if curriculum is None else [hit])]
-        if dynamic is not None:  # of which many groups are alike
-            rewards = [hit]
+        if dynamic is not None:
+            rewards = [half_alike]
         rollouts: dict[int, Any] = {}
         trainer = OnlineTrainer(
             model=make_model(attention_dropout=settings.pop("dropout", 0.0)),
