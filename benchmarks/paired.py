@@ -86,6 +86,19 @@ def command_line(
     return parser, runner
 
 
+def jobs(
+    options: argparse.Namespace, fits: Callable[[str, str], bool] = lambda regime, arm: True
+) -> list[Key]:
+    """What `run` was told to train, seed by seed; without what `fits` says no to."""
+    return [
+        (regime, arm, seed)
+        for seed in seeds(options.seeds)
+        for regime in options.regimes
+        for arm in options.arms
+        if fits(regime, arm)
+    ]
+
+
 def recipe(**changes: Any) -> Any:
     """TRL's settings of a tiny model's GRPO, with `changes`; nothing is saved or reported."""
     from trl import GRPOConfig

@@ -266,13 +266,7 @@ def main() -> None:
     if options.command == "table":
         table()
         return
-    jobs = [
-        (regime, arm, seed)
-        for seed in paired.seeds(options.seeds)
-        for regime in options.regimes
-        for arm in options.arms
-    ]
-    paired.run(lambda _: RESULTS, jobs, train_one, options.minutes)
+    paired.run(lambda _: RESULTS, paired.jobs(options), train_one, options.minutes)
 
 
 if __name__ == "__main__":

@@ -271,13 +271,7 @@ def main() -> None:
     if options.command == "table":
         table()
         return
-    jobs = [
-        (regime, arm, seed)
-        for seed in paired.seeds(options.seeds)
-        for regime in options.regimes
-        for arm in options.arms
-        if acts(regime) or ARMS[arm].bonus is None
-    ]
+    jobs = paired.jobs(options, lambda regime, arm: acts(regime) or ARMS[arm].bonus is None)
     paired.run(lambda _: RESULTS, jobs, train_one, options.minutes)
 
 

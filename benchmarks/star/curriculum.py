@@ -318,13 +318,7 @@ def main() -> None:
     if options.command == "table":
         table()
         return
-    jobs = [
-        (regime, arm, seed)
-        for seed in paired.seeds(options.seeds)
-        for regime in options.regimes
-        for arm in REGIMES[regime].arms
-        if arm in options.arms
-    ]
+    jobs = paired.jobs(options, lambda regime, arm: arm in REGIMES[regime].arms)
     one = functools.partial(train_one, keep=options.keep)
     paired.run(lambda regime: REGIMES[regime].results, jobs, one, options.minutes)
 
