@@ -180,7 +180,10 @@ class OnlineTrainer(GuardedTrainer, ToolCalls, ScoringGRPO):
         self._spoken: list[list[dict[str, str]]] | None = None
         self._shapers_ask = any(part.needs for part in self.shapers)
         self._signals_asked = self._shapers_ask or self._asked.of_tokens
-        if self._signals_asked or (replay is not None and self.speed.signals and hears(self)):
+        # Replay stores log-probs, and where TRL scores old ones they are there already.
+        passes = self.args.steps_per_generation * self.num_iterations
+        missing = replay is not None and self.args.gradient_accumulation_steps % passes == 0
+        if self._signals_asked or (missing and self.speed.signals and hears(self)):
             self._recorder = SignalRecorder(
                 self.model,
                 self.temperature,

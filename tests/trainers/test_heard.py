@@ -188,6 +188,7 @@ def test_replay_stores_the_log_probs_that_were_heard(build, forwards, settings) 
         generate(trainer)
         stored.append([row.old_log_probs for row in trainer.replay.replay.trajectories])
         assert len(forwards) == (1 if settings or not speed.signals else 0)
+        assert (trainer._recorder is not None) == (speed.signals and not settings)
     assert stored[0]
     for alone, heard_ones in zip(*stored, strict=True):
         torch.testing.assert_close(heard_ones, alone, atol=2e-5, rtol=1e-4)
